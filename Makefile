@@ -1,0 +1,49 @@
+# One environment, one experiment. `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell nproc)
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test test-slow lint lock clean environment
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+environment: $(STAMP) ## create the virtual environment from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"error: Python 3.11 to 3.13 is needed, $(PYTHON) is {v.major}.{v.minor}; run: make PYTHON=/path/to/python3.11 ...")'
+	@$(PYTHON) -m venv $(VENV) || { echo "error: the venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The kernel drops this lock with its process, so a killed run needs no unlocking.
+demo: $(STAMP) ## run the default experiment: tables, figures and reports/report.html
+	@mkdir -p .snakemake
+	@PATH="$(CURDIR)/$(BIN):$$PATH" flock --nonblock --conflict-exit-code 75 .snakemake/demo.lock \
+	  snakemake --nolock --cores $(CORES) \
+	  || { status=$$?; [ $$status != 75 ] || echo "error: another 'make demo' or a job of it is still at work here; wait for it or stop it"; exit $$status; }
+	@echo "open reports/report.html"
+
+test: $(STAMP) ## run the fast tests
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(CORES) --dist loadfile
+
+test-slow: $(STAMP) ## run every test that needs no cluster
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not slurm" -n $(CORES) --dist loadfile
+
+lint: $(STAMP) ## ruff, snakefmt and snakemake --lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
+
+lock: $(STAMP) ## compile requirements.lock and envs/ from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev --no-header pyproject.toml --output-file requirements.lock
+	$(BIN)/python envs/generate.py requirements.lock envs/rgi.yaml
+
+clean: ## remove the environment, results and reports
+	rm -rf $(VENV) results reports .snakemake

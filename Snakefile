@@ -1,0 +1,62 @@
+# Front door: reads and checks the config, includes the rules, names the targets.
+import sys
+from os.path import relpath
+from pathlib import Path
+
+sys.path[:0] = [workflow.basedir, str(Path(workflow.basedir) / "workflow")]
+
+from experiment import FAMILIES, as_json, read_experiment
+from rgi.errors import InputError
+
+
+configfile: Path(workflow.basedir) / "config.yaml"
+
+
+try:
+    experiment = read_experiment(config, " + ".join(relpath(f) for f in workflow.configfiles))
+except InputError as error:
+    sys.exit(f"error: {error}")
+
+OVERLAYS = [relpath(path) for path in workflow.configfiles if Path(path).name != "config.yaml"]
+COMMAND = " ".join(["snakemake", *(["--configfile", *OVERLAYS] if OVERLAYS else [])])
+
+
+# Not parameters, lest a moved project reruns everything. PYTHONPATH: scripts find the library also
+# in an environment in which it is not installed.
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH={workflow.basedir!r}"
+    f" SCRIPTS={workflow.basedir + '/workflow/scripts'!r}; "
+)
+
+
+wildcard_constraints:
+    dataset=r"[A-Za-z0-9.-]+",
+    case=r"[A-Za-z0-9._-]+",
+    method=r"[A-Za-z0-9.-]+",
+    lam=r"[0-9.e+-]+|none",
+    shard=r"\d+",
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        "reports/report.html",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/cases.smk"
+
+
+for family in FAMILIES:
+
+    include: f"workflow/rules/methods/{family}.smk"
+
+
+include: "workflow/rules/scoring.smk"
+include: "workflow/rules/selection.smk"
+include: "workflow/rules/reporting.smk"

@@ -1,0 +1,3 @@
+"""RGI Bench: restore grossly corrupted images and find the corrupted pixels."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,55 @@
+"""Images on disk (uint8 N x H x W x C) and in memory (float32 N x C x H x W in [-1, 1])."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rgi.errors import InputError
+
+if TYPE_CHECKING:  # importing torch takes seconds, which scripts without a network need not wait
+    import torch
+
+
+def open_images(path: Path) -> np.ndarray:
+    """Open a .npy file of images, memory-mapped and read-only.
+
+    Returns:
+        uint8 N x H x W x C.
+
+    Raises:
+        InputError: the file is missing, damaged or holds something else.
+    """
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(
+            f"{path}: not a readable .npy file ({error}); delete it and run again"
+        ) from None
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+        found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else "an archive"
+        raise InputError(f"{path}: {found}; expected uint8 images, N x H x W x C")
+    return images
+
+
+def to_floats(images: np.ndarray) -> np.ndarray:
+    """Scale uint8 N x H x W x C to float32 N x C x H x W in [-1, 1]."""
+    channels_first = np.ascontiguousarray(np.moveaxis(images, -1, 1), dtype=np.float32)
+    return channels_first / np.float32(127.5) - np.float32(1)
+
+
+def to_tensor(images: np.ndarray) -> torch.Tensor:
+    """Scale uint8 N x H x W x C to a tensor, float32 N x C x H x W in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(to_floats(images))
+
+
+def to_uint8(images: torch.Tensor) -> np.ndarray:
+    """Turn N x C x H x W in [-1, 1] into uint8 N x H x W x C, clamped and rounded."""
+    scaled = ((images.detach().cpu().float() + 1) * 127.5).round().clamp(0, 255)
+    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).numpy().astype(np.uint8))

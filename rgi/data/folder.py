@@ -1,0 +1,292 @@
+"""A folder of the user's own images, any size and mode, with or without masks."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from rgi.data.sources import Parts, check_count, check_image_format
+from rgi.errors import InputError
+
+WHERE = "datasets: folder"
+
+
+class UnreadableImageError(Exception):
+    """One file cannot be used; the text says why. The data set goes on without it."""
+
+
+@dataclass(frozen=True)
+class FolderSettings:
+    """All images under `path`, cropped and resized; `test` of them are held out.
+
+    `crop` is "centre" (largest central square) or {"box": [top, left, height, width]}. With a
+    folder of `masks` (same stem as the image), images that have a mask are the test images.
+    """
+
+    path: str
+    resolution: int
+    channels: int
+    test: int
+    masks: str | None = None
+    crop: str | dict[str, list[int]] = "centre"
+
+    def __post_init__(self) -> None:
+        check_image_format(WHERE, self.resolution, self.channels)
+        check_count(f"{WHERE}: test", self.test)
+        if self.crop != "centre" and not _is_box(self.crop):
+            raise InputError(
+                f"{WHERE}: crop: {self.crop!r}; allowed: centre, or "
+                "{box: [top, left, height, width]} in whole pixels"
+            )
+
+
+@dataclass
+class _Reader:
+    """Reads the files of one folder, and remembers their hashes and which cannot be used."""
+
+    root: Path
+    settings: FolderSettings
+    masks: dict[str, Path]
+    hashes: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def image(self, name: str) -> np.ndarray:
+        """Read one image: uint8 H x W x C."""
+        mode, side = ("L" if self.settings.channels == 1 else "RGB"), self.settings.resolution
+        image = self._decode(self.root / name, name).convert(mode)
+        resized = crop_and_resize(image, self.settings.crop, side)
+        return np.asarray(resized).reshape(side, side, self.settings.channels)
+
+    def mask(self, name: str) -> np.ndarray:
+        """Read the mask of the image `name`: uint8 H x W, 1 = corrupted."""
+        path = self.masks[name]
+        try:
+            mask = self._decode(path, f"mask of {name}").convert("L")
+        except UnreadableImageError as error:
+            raise UnreadableImageError(f"its mask {path}: {error}") from None
+        _check_mask(mask, path, self._decode(self.root / name, name), self.root / name)
+        nearest = Image.Resampling.NEAREST
+        resized = crop_and_resize(mask, self.settings.crop, self.settings.resolution, nearest)
+        return (np.asarray(resized) > 127).astype(np.uint8)
+
+    def first_reason(self) -> str:
+        """Say for an error message how many files were skipped, and why the first was."""
+        if not self.skipped:
+            return ""
+        name = min(self.skipped)
+        return f" ({len(self.skipped)} skipped, the first: {name}: {self.skipped[name]})"
+
+    def _decode(self, path: Path, name: str) -> Image.Image:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UnreadableImageError(f"{type(error).__name__}: {error.strerror}") from None
+        self.hashes[name] = hashlib.sha256(data).hexdigest()
+        return decode(data)
+
+
+def folder(settings: FolderSettings, seed: int) -> Parts:
+    """Open the images under `settings.path`, in the order of their relative names.
+
+    The test images are drawn by `seed` among those that can be read (with `masks`: among those
+    that have one; what is not drawn of them is not used). Files that cannot be read, or do not
+    hold the box, are skipped and listed.
+
+    Raises:
+        InputError: a folder is missing or has too few images, or a mask does not fit its image.
+    """
+    root = _existing(settings.path, "path")
+    mask_root = None if settings.masks is None else _existing(settings.masks, "masks")
+    if mask_root is not None and mask_root.resolve() == root.resolve():
+        raise InputError(f"{WHERE}: masks: {mask_root}; must not be the folder of the images")
+    names = _file_names(root, mask_root)
+    masks = {} if mask_root is None else _match_masks(names, root, mask_root)
+    reader = _Reader(root, settings, masks)
+    test = _draw_test(reader, names if mask_root is None else sorted(masks), seed)
+    train = sorted(set(names) - set(test) - set(masks) - set(reader.skipped))
+    return Parts(
+        test=(reader.image(name) for name in test),
+        train=_training_images(reader, train),
+        describe=lambda: _describe(reader, seed, names, test),
+        masks=None if mask_root is None else (reader.mask(name) for name in test),
+    )
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decode one picture to mode L or RGB: upright, 8 bits, what is transparent on black.
+
+    Raises:
+        UnreadableImageError: not an image, damaged, too large, or of a pixel type without a range.
+    """
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        image = _to_8_bits(ImageOps.exif_transpose(image), image.format)
+        if image.has_transparency_data:
+            black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+            image = Image.alpha_composite(black, image.convert("RGBA"))
+        return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    except (UnreadableImageError, MemoryError):
+        raise
+    except Image.UnidentifiedImageError:
+        raise UnreadableImageError("not an image that Pillow can read") from None
+    except Exception as error:  # on damaged files Pillow's decoders raise nearly anything
+        raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
+
+
+def crop_and_resize(
+    image: Image.Image,
+    crop: str | dict[str, list[int]],
+    resolution: int,
+    resampling: Image.Resampling = Image.Resampling.LANCZOS,
+) -> Image.Image:
+    """Cut the central square or the given box and scale it to `resolution` x `resolution`.
+
+    Raises:
+        UnreadableImageError: the box reaches outside the image.
+    """
+    if isinstance(crop, dict):
+        top, left, height, width = crop["box"]
+    else:
+        height = width = min(image.size)
+        top, left = (image.height - height) // 2, (image.width - width) // 2
+    if top + height > image.height or left + width > image.width:
+        raise UnreadableImageError(
+            f"box {[top, left, height, width]} reaches outside the image "
+            f"({image.height} rows, {image.width} columns)"
+        )
+    square = image.crop((left, top, left + width, top + height))
+    return square.resize((resolution, resolution), resampling)
+
+
+def _to_8_bits(image: Image.Image, file_format: str | None) -> Image.Image:
+    # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
+    if image.mode.startswith("I;16") or (image.mode == "I" and file_format in ("PNG", "PPM")):
+        wide = np.asarray(image).astype(np.float64)
+        return Image.fromarray(np.clip(np.rint(wide / 257), 0, 255).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UnreadableImageError(f"pixel type {image.mode} (32 bits) has no fixed range")
+    return image
+
+
+def _existing(path: str, key: str) -> Path:
+    if not Path(path).is_dir():
+        raise InputError(f"{WHERE}: {key}: {path}: no such folder")
+    return Path(path)
+
+
+def _file_names(root: Path, excluded: Path | None) -> list[str]:
+    """List every file that is not hidden, by relative name; masks kept inside are no images."""
+    names = []
+    for path in root.rglob("*"):
+        relative = path.relative_to(root)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if hidden or not path.is_file():
+            continue
+        if excluded is None or not path.resolve().is_relative_to(excluded.resolve()):
+            names.append(relative.as_posix())
+    return sorted(names)
+
+
+def _match_masks(names: list[str], root: Path, mask_root: Path) -> dict[str, Path]:
+    by_stem: dict[str, Path] = {}
+    for name in _file_names(mask_root, None):
+        stem = _stem(name)
+        if stem in by_stem:
+            raise InputError(f"{by_stem[stem]} and {mask_root / name}: two masks of one stem")
+        by_stem[stem] = mask_root / name
+    owners: dict[str, str] = {}
+    for name in names:
+        stem = _stem(name)
+        if stem in by_stem and stem in owners:
+            raise InputError(
+                f"{root / owners[stem]} and {root / name}: two images for one mask {by_stem[stem]}"
+            )
+        owners[stem] = name
+    lost = sorted(set(by_stem) - set(owners))
+    if lost:
+        raise InputError(f"{by_stem[lost[0]]}: mask without an image of the same stem in {root}")
+    return {owners[stem]: path for stem, path in by_stem.items()}
+
+
+def _stem(name: str) -> str:
+    return Path(name).with_suffix("").as_posix()
+
+
+def _draw_test(reader: _Reader, candidates: list[str], seed: int) -> list[str]:
+    """Draw the names of the test images among the candidates that can be read."""
+    settings = reader.settings
+    drawn: list[str] = []
+    for row in np.random.default_rng(seed).permutation(len(candidates)):
+        name = candidates[row]
+        try:
+            reader.image(name)
+            if name in reader.masks:
+                reader.mask(name)
+        except UnreadableImageError as error:
+            reader.skipped[name] = str(error)
+            continue
+        drawn.append(name)
+        if len(drawn) == settings.test:
+            return sorted(drawn)
+    kind = "readable images" if settings.masks is None else "readable images with a mask"
+    raise InputError(
+        f"{WHERE}: path: {reader.root}: found {len(drawn)} {kind}, need {settings.test} for "
+        f"testing{reader.first_reason()}"
+    )
+
+
+def _training_images(reader: _Reader, names: list[str]) -> Iterator[np.ndarray]:
+    found = 0
+    for name in names:
+        try:
+            image = reader.image(name)
+        except UnreadableImageError as error:
+            reader.skipped[name] = str(error)
+            continue
+        found += 1
+        yield image
+    if found == 0:
+        raise InputError(
+            f"{WHERE}: path: {reader.root}: found 0 readable images for training beside the "
+            f"{reader.settings.test} test images, need at least 1{reader.first_reason()}"
+        )
+
+
+def _check_mask(mask: Image.Image, path: Path, image: Image.Image, image_path: Path) -> None:
+    if mask.size != image.size:
+        raise InputError(
+            f"{path}: mask has {mask.height} rows, {mask.width} columns; its image {image_path} "
+            f"has {image.height} rows, {image.width} columns"
+        )
+    largest = mask.getextrema()[1]
+    if 0 < largest <= 127:
+        raise InputError(f"{path}: mask's largest value is {largest}; corrupted means above 127")
+
+
+def _describe(reader: _Reader, seed: int, names: list[str], test: list[str]) -> dict[str, Any]:
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(reader.hashes.items()))
+    split: dict[str, Any] = {"drawn_by_seed": seed, "test": test, "train": "all other images"}
+    if reader.settings.masks is not None:
+        split["train"] = "all images without a mask"
+        split["unused"] = sorted(set(reader.masks) - set(test) - set(reader.skipped))
+    return {
+        "source": f"folder {reader.settings.path}: {len(names)} files",
+        # Of all files that were read: the hash of `sha256sum`'s lines, sorted by name.
+        "sha256": {"source": hashlib.sha256(lines.encode()).hexdigest()},
+        "split": split,
+        "skipped": [{"name": n, "reason": why} for n, why in sorted(reader.skipped.items())],
+    }
+
+
+def _is_box(crop: Any) -> bool:
+    if not isinstance(crop, dict) or set(crop) != {"box"} or not isinstance(crop["box"], list):
+        return False
+    box = crop["box"]
+    whole = len(box) == 4 and all(isinstance(side, int) for side in box)
+    return whole and min(box[:2]) >= 0 and min(box[2:]) >= 1

@@ -1,0 +1,215 @@
+"""Restoration files of one method against their case: one tidy table of values per image."""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from rgi.errors import InputError
+from rgi.evaluation.metrics import METRICS, Metric
+from rgi.files import load_arrays, write_whole
+
+COLUMNS = ["index", "lam", "metric", "region", "value"]
+COST_METRICS = ("seconds", "passes")
+FOUND = 0.5
+
+
+@dataclass(frozen=True)
+class Case:
+    """Clean and corrupted images N x C x H x W, true mask N x H x W, rows of test.npy N."""
+
+    clean: np.ndarray
+    corrupted: np.ndarray
+    mask: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A restoration file: restored N x C x H x W, score N x H x W, index N, cost per image N."""
+
+    restored: np.ndarray
+    score: np.ndarray
+    index: np.ndarray
+    cost: dict[str, np.ndarray]
+
+
+def load_case(path: Path) -> Case:
+    """Read a case file.
+
+    Raises:
+        InputError: the file is missing, damaged or incomplete.
+    """
+    return Case(**load_arrays(path, "clean", "corrupted", "mask", "index"))
+
+
+def load_shard(path: Path) -> Shard:
+    """Read a restoration file; its cost is `seconds` and, where the method counts them, `passes`.
+
+    Raises:
+        InputError: the file is missing, damaged, incomplete or holds values that are not finite.
+    """
+    arrays = load_arrays(path, "restored", "score", "index", "seconds")
+    cost = {"seconds": arrays.pop("seconds")}
+    if _holds(path, "passes"):
+        cost |= load_arrays(path, "passes")
+    for name in ("restored", "score"):
+        # NaN would later read as "not defined for this image" and make a failed method look good.
+        if not np.isfinite(arrays[name]).all():
+            raise InputError(f"{path}: {name} has values that are not finite; the method diverged")
+    return Shard(cost=cost, **arrays)
+
+
+def score_restorations(
+    case_file: Path,
+    restorations: Path,
+    lams: Sequence[str],
+    shards: int,
+    metrics: Sequence[str],
+    has_mask: bool,
+) -> pd.DataFrame:
+    """Score every restoration {restorations}/{lam}/{shard}.npz of one method.
+
+    Args:
+        case_file: clean, corrupted, mask, index.
+        restorations: the method's folder.
+        lams: names of its subfolders.
+        shards: files in each subfolder, 0.npz and on.
+        metrics: names out of `METRICS`.
+        has_mask: whether score > 0.5 is a mask that the method found or was given; only then are
+            there Dice and the region `composite`.
+
+    Returns:
+        A table with columns index, lam, metric, region, value; NaN where a value is not defined
+        (an empty hole, a mask with one class). Besides `metrics` it holds the cost per image.
+
+    Raises:
+        InputError: a metric is unknown, or a file is missing, damaged or does not fit the case.
+    """
+    for name in metrics:
+        if name not in METRICS:
+            raise InputError(f"metrics: {name!r} is unknown; allowed: {', '.join(METRICS)}")
+    case = load_case(case_file)
+    row_of = {int(index): row for row, index in enumerate(case.index)}
+    parts = []
+    for lam in tqdm(lams, desc=str(restorations), unit="lambda", mininterval=5):
+        seen: list[int] = []
+        for path in shard_files(restorations, lam, shards):
+            shard = load_shard(path)
+            rows = _matching_rows(path, shard, case, row_of)
+            part = Case(case.clean[rows], case.corrupted[rows], case.mask[rows], case.index[rows])
+            parts += [
+                pd.DataFrame(
+                    dict(zip(COLUMNS, (shard.index, lam, metric, region, values), strict=True))
+                )
+                for metric, region, values in _values(part, shard, metrics, has_mask)
+            ]
+            seen += shard.index.tolist()
+        if sorted(seen) != sorted(row_of):
+            raise InputError(
+                f"{restorations / lam}: {shards} shards hold {len(seen)} images, "
+                f"{case_file} holds {len(row_of)}; each must be there once"
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
+def shard_files(restorations: Path, lam: str, shards: int) -> list[Path]:
+    """The files that hold one method's restorations at one lambda."""
+    return [Path(restorations) / lam / f"{shard}.npz" for shard in range(shards)]
+
+
+def write_scores(path: Path, scores: pd.DataFrame) -> None:
+    """Write scores as CSV, whole or not at all."""
+    with write_whole(path) as temporary:
+        scores.to_csv(temporary, index=False)
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read scores for choosing and summarising; lam is text.
+
+    The infinite PSNR of a perfect restoration, and any above `PSNR_CEILING`, counts as that
+    ceiling: a mean with one infinite value would say nothing, leaving it out would be wrong.
+
+    Raises:
+        InputError: the file is missing or lacks a column.
+    """
+    scores = read_table(path, COLUMNS)
+    ceiling = scores["metric"].map(lambda name: METRICS[name].ceiling if name in METRICS else None)
+    return scores.assign(value=scores["value"].clip(upper=ceiling.astype(float).fillna(np.inf)))
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a tidy CSV; only its numbers may be empty, everything else is text as written.
+
+    Raises:
+        InputError: the file is missing, not a table or lacks one of `columns`.
+    """
+    numbers = ["index", "value", "low", "high", "images", "published"]
+    try:
+        text = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not a CSV table ({error})") from None
+    if missing := [name for name in columns if name not in text]:
+        raise InputError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
+    try:
+        return text.assign(
+            **{name: pd.to_numeric(text[name]) for name in numbers if name in text.columns}
+        )
+    except ValueError as error:
+        raise InputError(f"{path}: not a number ({error})") from None
+
+
+def _values(
+    case: Case, shard: Shard, metrics: Sequence[str], has_mask: bool
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield metric, region and one value per image of the shard."""
+    for name, cost in shard.cost.items():
+        yield name, "whole", cost
+    if not len(shard.index):
+        return
+    for metric in (METRICS[name] for name in metrics):
+        for region in metric.regions:
+            if has_mask or not (metric.needs_mask or region == "composite"):
+                yield metric.name, region, _measure(metric, region, case, shard)
+
+
+def _measure(metric: Metric, region: str, case: Case, shard: Shard) -> np.ndarray:
+    if metric.compares == "score":
+        return metric.function(shard.score, case.mask)
+    found = shard.score > FOUND
+    if metric.compares == "mask":
+        return metric.function(found, case.mask)
+    if region == "hole":
+        return metric.function(shard.restored, case.clean, case.mask)
+    if region == "composite":
+        composite = np.where(found[:, None], shard.restored, case.corrupted)
+        return metric.function(composite, case.clean)
+    return metric.function(shard.restored, case.clean)
+
+
+def _matching_rows(path: Path, shard: Shard, case: Case, row_of: dict[int, int]) -> list[int]:
+    """Rows of the case that a shard restores."""
+    images = len(shard.index)
+    expected = {
+        "restored": (images, *case.clean.shape[1:]),
+        "score": (images, *case.mask.shape[1:]),
+        **dict.fromkeys(shard.cost, (images,)),
+    }
+    for name, shape in expected.items():
+        found = (shard.cost[name] if name in shard.cost else getattr(shard, name)).shape
+        if found != shape:
+            raise InputError(f"{path}: {name} has shape {found}; the case needs {shape}")
+    if unknown := [int(index) for index in shard.index if int(index) not in row_of]:
+        raise InputError(f"{path}: index {unknown[0]} is not in the case")
+    return [row_of[int(index)] for index in shard.index]
+
+
+def _holds(path: Path, name: str) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return f"{name}.npy" in archive.namelist()

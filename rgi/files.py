@@ -1,0 +1,52 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from rgi.errors import InputError
+
+
+@contextlib.contextmanager
+def write_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` only if the block succeeds.
+
+    The suffix is kept, since many libraries choose the format by it. The name is fixed, so that a
+    killed run leaves at most one partial file, which the next run overwrites.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays to one .npz file, whole or not at all."""
+    with write_whole(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def load_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """Read the named arrays of a .npz file; no pickles.
+
+    Raises:
+        InputError: the file is missing, damaged or lacks one of the arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except KeyError as error:
+        raise InputError(f"{path}: {error.args[0]}; expected arrays {', '.join(names)}") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: not a readable .npz file ({error}); delete it and run again"
+        ) from None

@@ -1,0 +1,71 @@
+"""Networks on disk: weights beside the arguments that rebuild the network."""
+
+from dataclasses import asdict
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TypeVar
+
+import torch
+
+from rgi.errors import InputError
+from rgi.files import write_whole
+from rgi.models.progressive import Architecture, Discriminator, Generator
+
+Network = TypeVar("Network", Generator, Discriminator)
+
+
+def save_generator(path: Path, generator: Generator) -> None:
+    """Write a generator and its architecture, whole or not at all."""
+    _save(path, generator)
+
+
+def load_generator(path: Path) -> Generator:
+    """Read a generator onto the CPU, in eval() mode.
+
+    Raises:
+        InputError: the file is missing, damaged or holds something else.
+    """
+    return _load(path, Generator)
+
+
+def save_discriminator(path: Path, discriminator: Discriminator) -> None:
+    """Write a discriminator and its architecture, whole or not at all."""
+    _save(path, discriminator)
+
+
+def load_discriminator(path: Path) -> Discriminator:
+    """Read a discriminator onto the CPU, in eval() mode.
+
+    Raises:
+        InputError: the file is missing, damaged or holds something else.
+    """
+    return _load(path, Discriminator)
+
+
+def _save(path: Path, network: Generator | Discriminator) -> None:
+    content = {
+        "network": type(network).__name__,
+        "architecture": asdict(network.architecture),
+        "weights": {name: weight.cpu() for name, weight in network.state_dict().items()},
+    }
+    with write_whole(path) as temporary:
+        torch.save(content, temporary)
+
+
+def _load(path: Path, kind: type[Network]) -> Network:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        found = content["network"]
+        if found == kind.__name__:
+            network = kind(Architecture(**content["architecture"]))
+            network.load_state_dict(content["weights"])
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(
+            f"{path}: not a readable {kind.__name__.lower()} ({reason}); delete it and train again"
+        ) from None
+    if found != kind.__name__:
+        raise InputError(f"{path}: holds a {found}; expected a {kind.__name__}")
+    return network.eval()

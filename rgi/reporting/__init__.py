@@ -1,0 +1,1 @@
+"""Tables, figures and the report: what a person reads of an experiment."""

@@ -1,0 +1,76 @@
+"""What the RGI paper (Mou et al., ICLR 2023) printed, to stand beside our numbers."""
+
+METHODS = ("yeh-without-mask", "yeh-with-mask", "rgi", "pan-with-mask", "r-rgi")
+
+# Table 1: (data set, case) -> (PSNR, SSIM) in the order of METHODS. The paper calls them means over
+# 100 images of whole G(z); its published code takes medians, of images rescaled one by one.
+_TABLE_1 = {
+    ("celeba", "block"): (
+        (11.50, 0.358),
+        (20.82, 0.492),
+        (19.70, 0.451),
+        (21.74, 0.570),
+        (20.05, 0.509),
+    ),
+    ("celeba", "random"): (
+        (19.64, 0.440),
+        (22.63, 0.536),
+        (21.52, 0.490),
+        (27.63, 0.766),
+        (23.73, 0.655),
+    ),
+    ("cars", "block"): (
+        (16.57, 0.359),
+        (17.50, 0.377),
+        (16.89, 0.363),
+        (20.98, 0.636),
+        (19.31, 0.618),
+    ),
+    ("cars", "random"): (
+        (17.36, 0.361),
+        (17.71, 0.382),
+        (17.52, 0.363),
+        (21.61, 0.650),
+        (21.18, 0.588),
+    ),
+    ("lsun-bedroom", "block"): (
+        (16.15, 0.405),
+        (19.27, 0.428),
+        (17.67, 0.416),
+        (21.36, 0.587),
+        (18.72, 0.567),
+    ),
+    ("lsun-bedroom", "random"): (
+        (19.26, 0.419),
+        (19.66, 0.433),
+        (19.72, 0.420),
+        (22.30, 0.599),
+        (22.29, 0.557),
+    ),
+}
+
+# Appendix: (data set, case) -> lambda chosen by (PSNR, SSIM), for RGI and R-RGI.
+_LAMBDAS = {
+    ("celeba", "block"): {"rgi": (0.07, 0.07), "r-rgi": (0.07, 0.07)},
+    ("celeba", "random"): {"rgi": (0.5, 0.2), "r-rgi": (0.6, 0.25)},
+    ("cars", "block"): {"rgi": (1.0, 0.9), "r-rgi": (0.9, 0.9)},
+    ("cars", "random"): {"rgi": (1.0, 1.0), "r-rgi": (0.8, 0.8)},
+    ("lsun-bedroom", "block"): {"rgi": (0.8, 0.8), "r-rgi": (0.7, 0.7)},
+    ("lsun-bedroom", "random"): {"rgi": (1.0, 0.8), "r-rgi": (0.9, 0.6)},
+}
+
+_PLACE = {"psnr": 0, "ssim": 1}
+
+
+def published_value(dataset: str, case: str, method: str, metric: str) -> float | None:
+    """Table 1's value (region whole, called a mean there), or None where the paper has none."""
+    row = _TABLE_1.get((dataset, case))
+    if row is None or method not in METHODS or metric not in _PLACE:
+        return None
+    return row[METHODS.index(method)][_PLACE[metric]]
+
+
+def published_lambda(dataset: str, case: str, method: str, metric: str) -> float | None:
+    """The lambda that the paper chose by `metric`, or None where the paper has none."""
+    pair = _LAMBDAS.get((dataset, case), {}).get(method)
+    return pair[_PLACE[metric]] if pair and metric in _PLACE else None

@@ -1,0 +1,212 @@
+"""The report: one page, complete in itself, that a person opens first."""
+
+import base64
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image, UnidentifiedImageError
+
+from rgi.errors import InputError
+from rgi.evaluation.scoring import read_table
+from rgi.files import write_whole
+from rgi.reporting.captions import FIGURES, TABLES, Caption
+from rgi.reporting.layout import LAYOUTS, Block, Cell
+
+ORDER = ("inpainting", "restorations", "simulation", "lambda-sensitivity", "cost")
+PACKAGES = (
+    "rgi-bench",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-image",
+    "scikit-learn",
+    "lpips",
+    "matplotlib",
+    "snakemake",
+)
+# Figures have 200 dots per inch, a page has 96; half their dots keep letters sharp and readable.
+FIGURE_SCALE = 0.5
+# Wider figures keep their size on a phone and scroll, or nobody could read them.
+WIDE = 700
+SHEET_WIDTH = 480
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files the report shows; the stem of a table or figure is its name, the folder of a
+    preview or sample sheet is its data set.
+    """
+
+    tables: Sequence[Path]
+    figures: Sequence[Path]
+    previews: Sequence[Path]
+    samples: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG as a data URI, its width in CSS pixels and the words around it."""
+
+    title: str
+    text: str
+    uri: str
+    width: int
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it scrolls in its box instead of shrinking."""
+        return self.width > WIDE
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A section of results: a figure, a table, or both."""
+
+    name: str
+    title: str
+    figure: Picture | None
+    text: str
+    blocks: Sequence[Block]
+
+
+def write_report(path: Path, sources: Sources, config: Mapping[str, Any], command: str) -> None:
+    """Write the page, whole or not at all.
+
+    Args:
+        path: report.html.
+        sources: what is shown.
+        config: the experiment's settings, with defaults filled in.
+        command: what was typed to make it all.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.jinja").render(
+        topics=_topics(sources),
+        data=[_sheet(p, "The data", "Images of the data set {}.") for p in sources.previews],
+        samples=[
+            _sheet(
+                p,
+                "The generator",
+                "Images that the generator of {} draws from random latents. Where they do not "
+                "look like the data, no inversion can restore well.",
+            )
+            for p in sources.samples
+        ],
+        settings=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+        software=software(),
+        machine=machine(),
+        seed=config.get("seed", "not set"),
+        command=command,
+    )
+    with write_whole(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def software() -> dict[str, str]:
+    """Versions of Python and of the packages that results may depend on."""
+    versions = {"Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def machine() -> dict[str, str]:
+    """System, processor and GPU of this machine."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "system": platform.platform(),
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "GPU": gpu,
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _topics(sources: Sources) -> list[Topic]:
+    tables = {path.stem: path for path in sources.tables}
+    figures = {path.stem: path for path in sources.figures}
+    names = dict.fromkeys([*ORDER, *tables, *figures])
+    return [
+        _topic(name, tables.get(name), figures.get(name))
+        for name in names
+        if name in tables or name in figures
+    ]
+
+
+def _topic(name: str, table: Path | None, figure: Path | None) -> Topic:
+    """A section; what has no caption of its own is called by its name."""
+    picture = None
+    if figure is not None:
+        picture = _picture(figure, FIGURES.get(name, Caption(name, "")), FIGURE_SCALE)
+    blocks = [] if table is None else _blocks(name, table)
+    caption = TABLES.get(name, Caption(name, "")) if table is not None else FIGURES.get(name)
+    title = caption.title if caption else name
+    return Topic(name, title, picture, caption.text if table is not None else "", blocks)
+
+
+def _blocks(name: str, path: Path) -> Sequence[Block]:
+    table = read_table(path, [])
+    return LAYOUTS[name](table) if name in LAYOUTS else [_as_it_is(table)]
+
+
+def _as_it_is(table: pd.DataFrame) -> Block:
+    """A table without a layout of its own: its columns as they are."""
+    first, *others = table.columns
+    texts = table.astype(str).itertuples(index=False)
+    return Block(
+        "", [first], others, [((row[0],), [Cell(text) for text in row[1:]]) for row in texts]
+    )
+
+
+def _sheet(path: Path, title: str, text: str) -> Picture:
+    """A preview or sample sheet, enlarged by whole numbers since its pixels may be few."""
+    dataset = path.parent.name
+    caption = Caption(f"{title}: {dataset}", text.format(dataset))
+    scale = max(1, SHEET_WIDTH // _width(path))
+    return _picture(path, caption, scale)
+
+
+def _picture(path: Path, caption: Caption, scale: float) -> Picture:
+    width = round(_width(path) * scale)
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return Picture(caption.title, caption.text, f"data:image/png;base64,{data}", width)
+
+
+def _width(path: Path) -> int:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.width
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (UnidentifiedImageError, OSError):
+        raise InputError(f"{path}: not a readable PNG; delete it and run again") from None

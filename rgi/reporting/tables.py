@@ -1,0 +1,195 @@
+"""Tidy tables of an experiment: held-out values with their bootstrap intervals."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from rgi.evaluation.intervals import STATISTICS, Statistic, root_mean_square, summarise
+from rgi.evaluation.metrics import METRICS
+from rgi.evaluation.scoring import COST_METRICS, read_scores
+from rgi.evaluation.selection import chosen_lambda, held_out, read_selection, reference_lambda
+from rgi.files import write_whole
+from rgi.reporting.published import published_value
+
+COLUMNS = [
+    "dataset",
+    "case",
+    "method",
+    "metric",
+    "region",
+    "statistic",
+    "value",
+    "low",
+    "high",
+    "images",
+    "lam",
+    "published",
+]
+SIMULATION_COLUMNS = [*COLUMNS[:2], "level", *COLUMNS[2:]]
+SENSITIVITY_COLUMNS = [*COLUMNS, "chosen"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The rows of a table: every method on every case of every data set."""
+
+    datasets: Sequence[str]
+    cases: Sequence[str]
+    methods: Sequence[str]
+
+    def __iter__(self) -> Iterator[tuple[str, str, str]]:
+        return iter(product(self.datasets, self.cases, self.methods))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Where scores and selections lie, and how the selections were made."""
+
+    scores: Path
+    selection: Path
+    folds: int
+    seed: int
+
+    def read(self, dataset: str, case: str, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Scores and selection of one method on one case."""
+        name = Path(dataset) / case / f"{method}.csv"
+        return read_scores(self.scores / name), read_selection(self.selection / name)
+
+
+def inpainting_table(scored: Scored, request: Request) -> pd.DataFrame:
+    """Held-out values of every metric and region, beside the paper's where it has them.
+
+    Returns:
+        A table with `COLUMNS`; `lam` is the lambda that the metric chooses on all images, while
+        each image counts at the lambda chosen without its fold.
+
+    Raises:
+        InputError: scores or a selection are missing or do not fit.
+    """
+    rows = []
+    for dataset, case, method in request:
+        for row in _held_out_rows(scored, dataset, case, method, STATISTICS):
+            paper = None
+            if (row["statistic"], row["region"]) == ("mean", "whole"):
+                paper = published_value(dataset, case, method, row["metric"])
+            rows.append(row | {"published": paper})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def simulation_table(
+    scored: Scored, dataset: str, case: str, levels: Sequence[float], methods: Sequence[str]
+) -> pd.DataFrame:
+    """Held-out values against the mean of the noise; a level's case is called {case}_{level}.
+
+    The `mean` of rmse is the root of the mean square over images, as in appendix C of RGI; every
+    other mean is a plain one.
+
+    Returns:
+        A table with `SIMULATION_COLUMNS`.
+
+    Raises:
+        InputError: scores or a selection are missing or do not fit.
+    """
+    rows = []
+    for level, method in product(levels, methods):
+        for row in _held_out_rows(
+            scored, dataset, f"{case}_{level}", method, STATISTICS, rmse_mean=root_mean_square
+        ):
+            rows.append(row | {"level": str(level)})
+    return pd.DataFrame(rows, columns=SIMULATION_COLUMNS)
+
+
+def cost_table(scored: Scored, request: Request) -> pd.DataFrame:
+    """Compute seconds and, where counted, generator passes per image.
+
+    They are those of the lambda that PSNR (or the first metric, without PSNR) chooses on all
+    images: the cost of one restoration, without the search for lambda.
+
+    Returns:
+        A table with `COLUMNS`.
+
+    Raises:
+        InputError: scores or a selection are missing.
+    """
+    rows = []
+    for dataset, case, method in request:
+        scores, selection = scored.read(dataset, case, method)
+        lam = reference_lambda(selection)
+        at_lam = scores[scores["lam"] == lam]
+        for metric in COST_METRICS:
+            values = at_lam.loc[at_lam["metric"] == metric, "value"]
+            if len(values):
+                keys = _keys(dataset, case, method, metric, "whole", lam)
+                rows += _summary_rows(keys, values, STATISTICS, scored.seed)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def lambda_sensitivity_table(scored: Scored, request: Request) -> pd.DataFrame:
+    """Every metric at every lambda, region whole, over all images.
+
+    Returns:
+        A table with `SENSITIVITY_COLUMNS`; `chosen` is yes where the metric chooses this lambda on
+        all images, else no. These values are not held out: they show how much lambda matters.
+
+    Raises:
+        InputError: scores or a selection are missing.
+    """
+    rows = []
+    for dataset, case, method in request:
+        scores, selection = scored.read(dataset, case, method)
+        whole = scores[(scores["region"] == "whole") & scores["metric"].isin(METRICS)]
+        for (metric, lam), group in whole.groupby(["metric", "lam"], sort=False):
+            chosen = "yes" if lam == chosen_lambda(selection, metric) else "no"
+            keys = _keys(dataset, case, method, metric, "whole", lam) | {"chosen": chosen}
+            rows += _summary_rows(keys, group["value"], STATISTICS, scored.seed)
+    return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a tidy table as CSV, whole or not at all."""
+    with write_whole(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def _held_out_rows(
+    scored: Scored,
+    dataset: str,
+    case: str,
+    method: str,
+    statistics: Mapping[str, Statistic],
+    rmse_mean: Statistic | None = None,
+) -> Iterator[dict[str, object]]:
+    scores, selection = scored.read(dataset, case, method)
+    values = held_out(scores, selection, scored.folds, scored.seed)
+    for (metric, region), group in values.groupby(["metric", "region"], sort=False):
+        used = dict(statistics)
+        if metric == "rmse" and rmse_mean is not None:
+            used["mean"] = rmse_mean
+        lam = chosen_lambda(selection, metric)
+        keys = _keys(dataset, case, method, metric, region, lam)
+        yield from _summary_rows(keys, group["value"], used, scored.seed)
+
+
+def _keys(
+    dataset: str, case: str, method: str, metric: str, region: str, lam: str
+) -> dict[str, object]:
+    return {
+        "dataset": dataset,
+        "case": case,
+        "method": method,
+        "metric": metric,
+        "region": region,
+        "lam": lam,
+    }
+
+
+def _summary_rows(
+    keys: Mapping[str, object], values: pd.Series, statistics: Mapping[str, Statistic], seed: int
+) -> list[dict[str, object]]:
+    return [
+        {**keys, "statistic": name, **asdict(summarise(values, statistic, seed))}
+        for name, statistic in statistics.items()
+    ]

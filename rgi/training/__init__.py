@@ -1,0 +1,6 @@
+"""Training of generators."""
+
+from rgi.training.progressive import train
+from rgi.training.settings import TrainingSettings, read_settings
+
+__all__ = ["TrainingSettings", "read_settings", "train"]

@@ -1,0 +1,274 @@
+"""Train a Progressive GAN (Karras et al. 2018), in a way that survives being killed."""
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+from tqdm import tqdm
+
+from rgi.data.arrays import to_tensor
+from rgi.errors import InputError
+from rgi.models import (
+    Architecture,
+    Discriminator,
+    Generator,
+    save_discriminator,
+    save_generator,
+)
+from rgi.training.checkpoint import identify, load_checkpoint, save_checkpoint
+from rgi.training.losses import critic_loss, gradient_penalty, judge_both
+from rgi.training.samples import at_level, check_spread, draw_samples, save_sheet
+from rgi.training.schedule import Position, Schedule
+from rgi.training.settings import TrainingSettings
+from rgi.training.statistics import Tick, append_line, drop_lines_after
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class State:
+    """All that changes while training; a checkpoint is this, and nothing else."""
+
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator
+    optimisers: dict[str, Adam]
+    tick: Tick
+    step: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Contents of a checkpoint."""
+        parts = ("generator", "discriminator", "average", "tick")
+        return {
+            "step": self.step,
+            "optimisers": {name: adam.state_dict() for name, adam in self.optimisers.items()},
+            **{name: getattr(self, name).state_dict() for name in parts},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        for name in ("generator", "discriminator", "average"):
+            getattr(self, name).load_state_dict(state[name])
+        for name, adam in self.optimisers.items():
+            adam.load_state_dict(state["optimisers"][name])
+        self.tick = Tick(**state["tick"])
+        self.step = state["step"]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random part of one step."""
+
+    reals: Tensor  # N x C x H x W at the level's resolution
+    latent: Tensor  # N x d
+    mixing: Tensor  # N, between reals (0) and fakes (1)
+
+
+def train(
+    images: np.ndarray,
+    architecture: Architecture,
+    settings: TrainingSettings,
+    directory: Path,
+    *,
+    seed: int,
+    device: torch.device,
+) -> None:
+    """Train on uint8 images N x H x W x C and write everything into `directory`.
+
+    Written: generator.pt (the averaged generator), discriminator.pt, samples.png,
+    samples_{resolution}.png per level, training.jsonl (a line per tick) and checkpoint.pt.
+    A training that was interrupted goes on from its checkpoint and ends with the weights that it
+    would have had: every random number depends on `seed` and the step alone.
+
+    Raises:
+        InputError: the images do not fit the architecture, a loss is no longer finite, or the
+            generator collapsed to one image.
+    """
+    _check_images(images, architecture)
+    schedule = Schedule(settings, architecture.levels)
+    directory.mkdir(parents=True, exist_ok=True)
+    identity = identify(images, architecture, settings, seed)
+    checkpoint = directory / "checkpoint.pt"
+    state = _begin(architecture, settings, seed, device)
+    saved = load_checkpoint(checkpoint, identity, device)
+    if saved is not None:
+        state.load_state_dict(saved)
+        logger.info("%s: going on at step %d of %d", checkpoint, state.step, schedule.steps)
+    drop_lines_after(directory / "training.jsonl", state.step)
+
+    last_save = time.monotonic()
+    for position in _positions(state, schedule):
+        if position.starts_level:
+            state.optimisers = _optimisers(state.generator, state.discriminator, settings)
+        draw = _draw(images, state.generator.latent_dim, position, settings, seed, state.step)
+        measures = train_step(state, _to_device(draw, device), position, settings)
+        state.tick.add(measures, position.batch)
+        state.step += 1
+        if position.ends_tick:
+            _end_tick(state, position, settings, directory)
+        if position.ends_level:
+            _end_level(state, position.level, images, seed, directory)
+        if time.monotonic() - last_save >= settings.checkpoint_seconds:
+            save_checkpoint(checkpoint, identity, state.state_dict())
+            last_save = time.monotonic()
+    save_checkpoint(checkpoint, identity, state.state_dict())
+    _write_result(state, seed, directory)
+
+
+def train_step(state: State, draw: Draw, position: Position, settings: TrainingSettings) -> Tensor:
+    """Move both networks and the average by one step; return the step's MEASURES."""
+    level, fade = position.level, position.fade
+    critic = partial(state.discriminator.grow, level=level, fade=fade)
+    fakes = state.generator.grow(draw.latent, level, fade)
+
+    real, fake = judge_both(critic, draw.reals, fakes)
+    penalty = gradient_penalty(critic, draw.reals, fakes, draw.mixing)
+    loss = critic_loss(real, fake, settings.drift) + settings.gradient_penalty * penalty
+    _descend(state.optimisers["discriminator"], loss)
+
+    with _frozen(state.discriminator):
+        generator_loss = -critic(fakes).mean()
+        _descend(state.optimisers["generator"], generator_loss)
+    _update_average(state, 0.5 ** (position.batch / settings.averaging_halflife))
+    return torch.stack([loss, generator_loss, penalty, real.mean(), fake.mean()]).detach()
+
+
+def _check_images(images: np.ndarray, architecture: Architecture) -> None:
+    side, channels = architecture.resolution, architecture.channels
+    if images.dtype != np.uint8 or images.shape[1:] != (side, side, channels) or not len(images):
+        raise InputError(
+            f"images: {images.dtype} {images.shape}; allowed: uint8 N x {side} x {side} x "
+            f"{channels} with N at least 1"
+        )
+
+
+def _begin(
+    architecture: Architecture, settings: TrainingSettings, seed: int, device: torch.device
+) -> State:
+    # Channels last: a step takes 7-9% less time on a CPU (16 to 64 pixels, small widths).
+    layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+    generator = Generator(architecture, seed=seed).to(device, memory_format=layout)
+    discriminator = Discriminator(architecture, seed=seed + 1).to(device, memory_format=layout)
+    return State(
+        generator=generator,
+        discriminator=discriminator,
+        average=copy.deepcopy(generator).requires_grad_(False),
+        optimisers=_optimisers(generator, discriminator, settings),
+        tick=Tick.begin(device),
+    )
+
+
+def _optimisers(
+    generator: Generator, discriminator: Discriminator, settings: TrainingSettings
+) -> dict[str, Adam]:
+    networks = {"generator": generator, "discriminator": discriminator}
+    return {
+        name: Adam(
+            network.parameters(), lr=settings.learning_rate, betas=settings.betas, fused=True
+        )
+        for name, network in networks.items()
+    }
+
+
+def _positions(state: State, schedule: Schedule) -> Iterator[Position]:
+    """Yield what is left to do, with a progress bar."""
+    with tqdm(total=schedule.images, unit=" images", mininterval=1.0) as bar:
+        for step in range(state.step, schedule.steps):
+            position = schedule.at(step)
+            side = 4 * 2**position.level
+            bar.set_description(f"level {side} x {side}", refresh=False)
+            bar.update(position.images - position.batch - bar.n)
+            yield position
+        bar.update(schedule.images - bar.n)
+
+
+def _draw(
+    images: np.ndarray,
+    latent_dim: int,
+    position: Position,
+    settings: TrainingSettings,
+    seed: int,
+    step: int,
+) -> Draw:
+    """Draw a step's batch from a random generator of its own, so that a restart repeats it."""
+    random = torch.Generator().manual_seed(_seed_of(seed, step))
+    batch = position.batch
+    rows = torch.randint(len(images), (batch,), generator=random).numpy()
+    reals = images[rows]
+    if settings.mirror:
+        flip = (torch.rand(batch, generator=random) < 0.5).numpy()
+        reals[flip] = reals[flip, :, ::-1]
+    return Draw(
+        reals=at_level(to_tensor(reals), position.level, position.fade),
+        latent=torch.randn(batch, latent_dim, generator=random),
+        mixing=torch.rand(batch, generator=random),
+    )
+
+
+def _seed_of(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _to_device(draw: Draw, device: torch.device) -> Draw:
+    return Draw(*(part.to(device) for part in (draw.reals, draw.latent, draw.mixing)))
+
+
+def _descend(optimiser: Adam, loss: Tensor) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Spare the gradients of weights that are not to move."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+@torch.no_grad()
+def _update_average(state: State, decay: float) -> None:
+    pairs = zip(state.average.parameters(), state.generator.parameters(), strict=True)
+    for average, current in pairs:
+        average.lerp_(current, 1 - decay)
+
+
+def _end_tick(
+    state: State, position: Position, settings: TrainingSettings, directory: Path
+) -> None:
+    for name, mean in state.tick.means().items():
+        if not math.isfinite(mean):
+            raise InputError(
+                f"training diverged: {name} is {mean} at level {position.level} "
+                f"({4 * 2**position.level} pixels) after {position.images} images; lower "
+                f"learning_rate (now {settings.learning_rate:g}) or change the seed"
+            )
+    append_line(directory / "training.jsonl", state.tick, position, state.step)
+    state.tick = Tick.begin(state.tick.sums.device)
+
+
+def _end_level(state: State, level: int, images: np.ndarray, seed: int, directory: Path) -> None:
+    samples = draw_samples(state.average, level, seed).cpu()
+    save_sheet(directory / f"samples_{4 * 2**level}.png", samples)
+    check_spread(images, samples, level)
+
+
+def _write_result(state: State, seed: int, directory: Path) -> None:
+    level = state.average.architecture.levels - 1
+    save_sheet(directory / "samples.png", draw_samples(state.average, level, seed).cpu())
+    save_discriminator(directory / "discriminator.pt", state.discriminator)
+    save_generator(directory / "generator.pt", state.average)

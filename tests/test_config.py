@@ -1,0 +1,138 @@
+"""A bad config stops before any job: one line, the key, the value, what is allowed."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "workflow"))
+
+from experiment import read_experiment  # noqa: E402
+
+from rgi.errors import InputError  # noqa: E402
+
+# (what is wrong, where, the bad value, words of the message)
+BAD = [
+    ("unknown key", "sede", 1, r"'sede' was unexpected\); allowed: seed, device"),
+    ("typo in a nested key", "datasets.digits.resolutoin", 16, "datasets.digits: .*resolutoin"),
+    ("wrong type", "seed", "one", "seed: 'one' is not of type 'integer'"),
+    ("negative seed", "seed", -1, "seed: -1 is less than the minimum of 0"),
+    ("unknown device", "device", "tpu", "device: 'tpu' is not one of"),
+    ("unknown metric", "metrics", ["mse"], "metrics.0: 'mse' is not one of"),
+    ("unknown source", "datasets.digits.source", "mnist", "source: 'mnist' is not one of"),
+    ("no power of two", "datasets.digits.resolution", 20, "resolution: 20 is not one of"),
+    ("fewer images than folds", "datasets.digits.test", 3, "at least as many images as folds"),
+    (
+        "missing folder",
+        "datasets.mine",
+        {"source": "folder", "path": "nowhere", "resolution": 16, "channels": 1, "test": 8},
+        "datasets.mine.path: 'nowhere' is not allowed; allowed: an existing folder",
+    ),
+    ("a width too few", "generators.digits.widths", [8, 8], "3 numbers, one per level"),
+    ("generator of no data set", "generators.digit", {"latent_dim": 8, "widths": [8, 8]}, "digit"),
+    ("block larger than the image", "cases.block.size", 60, "at most 16"),
+    ("unknown corruption", "cases.block.corruption", "blok", "'blok' is not one of"),
+    ("unknown fill", "cases.block.fill.kind", "grey", "'grey' is not one of"),
+    ("fraction above one", "cases.random.fraction", 1.5, "fraction: 1.5"),
+    ("a case name with a path", "cases.a/b", {"corruption": "block", "size": 2}, "a/b"),
+    (
+        "areas in the wrong order",
+        "cases.strokes",
+        {"corruption": "irregular", "area": [0.3, 0.1], "fill": {"kind": "patch"}},
+        "cases.strokes.area: .*the least area first",
+    ),
+    ("empty lambda grid", "methods.rgi.lam", [], r"methods.rgi.lam: \[\]"),
+    ("lambda of zero", "methods.rgi.lam", [0], "methods.rgi.lam.0: 0"),
+    ("lambda twice", "methods.rgi.lam", [0.1, 0.1], "non-unique"),
+    ("lambda of a method without one", "methods.l2.lam", [0.1], "l2 has no lambda"),
+    ("no lambda", "methods.x", {"family": "inversion", "preset": "rgi"}, "rgi needs a grid `lam`"),
+    ("unknown family", "methods.rgi.family", "inversoin", "family: 'inversoin' is not allowed"),
+    ("unknown preset", "methods.mine", {"family": "inversion"}, "'mine' is unknown; allowed: l2"),
+    ("unknown setting", "methods.l2.settings.lr", 0.1, "methods.l2.settings: .*'lr'"),
+    ("schedule", "methods.r-rgi.settings.weights_iterations", 5000, "more than iterations 300"),
+    ("unknown data set in a table", "tables.inpainting.datasets", ["digit"], "allowed: digits"),
+    ("unknown case in a table", "tables.inpainting.cases", ["blok"], "allowed: block"),
+    ("unknown method in a table", "tables.inpainting.methods", ["rg"], "allowed: l2"),
+    ("no method in a table", "tables.inpainting.methods", [], "tables.inpainting.methods"),
+    ("simulation without noise", "tables.simulation.case", "grey", "cases.grey.fill.kind"),
+]
+
+
+def overlay(key, value):
+    """The nested config that sets one key."""
+    first, _, rest = key.partition(".")
+    return {first: overlay(rest, value) if rest else value}
+
+
+def merged(base, change):
+    for key, value in change.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        base[key] = merged(base[key], value) if both else value
+    return base
+
+
+@pytest.fixture
+def config():
+    found = yaml.safe_load((ROOT / "config.yaml").read_text())
+    found["cases"]["grey"] = {
+        "corruption": "block",
+        "size": 2,
+        "fill": {"kind": "constant", "value": 0},
+    }
+    return found
+
+
+def test_the_default_config_is_valid_and_keeps_what_is_written(config):
+    experiment = read_experiment(copy.deepcopy(config), "config.yaml")
+    assert experiment.methods["rgi"].lams == tuple(map(str, config["methods"]["rgi"]["lam"]))
+    assert experiment.config["datasets"]["digits"]["test"] == config["datasets"]["digits"]["test"]
+
+
+@pytest.mark.parametrize(("wrong", "key", "value", "words"), BAD, ids=[row[0] for row in BAD])
+def test_bad_config_is_named_in_one_line(wrong, key, value, words, config):
+    with pytest.raises(InputError, match=words) as error:
+        read_experiment(merged(config, overlay(key, value)), "config.yaml")
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith("config.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("seed", "one"), ("cases.block.size", 60), ("methods.rgi.lam", [])]
+)
+def test_the_command_stops_with_the_line_and_writes_nothing(key, value, tmp_path):
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(overlay(key, value)))
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        ROOT / "Snakefile",
+        "--configfile",
+        "mine.yaml",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "reports").exists()
+
+
+def test_defaults_and_bounds_are_documented():
+    """Every key that a person may write has a sentence."""
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+    def undocumented(node, path):
+        for key, value in node.get("properties", {}).items():
+            told = "description" in value or "$ref" in value or "const" in value
+            if not told and value.get("type") != "object" and "kind" not in key:
+                yield f"{path}.{key}"
+            yield from undocumented(value, f"{path}.{key}")
+
+    assert not list(undocumented(schema, "config"))
+    for name, definition in schema["$defs"].items():
+        assert not list(undocumented(definition, name))

@@ -1,0 +1,273 @@
+"""Corruption is known exactly, stays in range, and depends on nothing but seed, name and index."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rgi.corruption import (
+    FILLS,
+    MASKS,
+    Block,
+    Constant,
+    Irregular,
+    Noise,
+    Patch,
+    RandomPixels,
+    load_case,
+    make_case,
+    read_corruption,
+    save_case,
+)
+from rgi.errors import InputError
+
+SCRIPTS = Path(__file__).parent.parent / "workflow" / "scripts"
+MASK_EXAMPLES = [Block(6), Block(5, "random"), RandomPixels(0.25), Irregular([0.05, 0.2])]
+FILL_EXAMPLES = [Noise(-1, 1), Constant(0.3), Patch()]
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).uniform(-1, 1, (7, 3, 16, 16)).astype(np.float32)
+
+
+def draw(mask, shape=(16, 16), seed=0):
+    return mask.draw(shape, np.random.default_rng(seed))
+
+
+def test_the_examples_cover_every_kind():
+    assert {type(mask) for mask in MASK_EXAMPLES} == set(MASKS.values())
+    assert {type(fill) for fill in FILL_EXAMPLES} == set(FILLS.values())
+
+
+@pytest.mark.parametrize("mask", MASK_EXAMPLES, ids=repr)
+@pytest.mark.parametrize("fill", FILL_EXAMPLES, ids=repr)
+class TestEveryCase:
+    def test_follows_the_contract(self, images, mask, fill):
+        case = make_case(images, range(7), mask, fill, seed=0, name="case")
+        assert case.clean.dtype == case.corrupted.dtype == np.float32
+        assert case.clean.shape == case.corrupted.shape == (7, 3, 16, 16)
+        assert case.mask.dtype == bool and case.mask.shape == (7, 16, 16)
+        assert case.index.dtype == np.int64 and case.index.tolist() == list(range(7))
+        assert np.array_equal(case.clean, images)
+        assert np.abs(case.corrupted).max() <= 1
+
+    def test_changes_the_masked_pixels_only(self, images, mask, fill):
+        case = make_case(images, range(7), mask, fill, seed=0, name="case")
+        differs = (case.clean != case.corrupted).any(axis=1)
+        assert np.array_equal(differs, case.mask)
+
+    def test_treats_an_image_alone_as_in_the_set(self, images, mask, fill):
+        together = make_case(images, range(7), mask, fill, seed=0, name="case")
+        for row in (0, 4, 6):
+            alone = make_case(images, [row], mask, fill, seed=0, name="case")
+            assert np.array_equal(alone.corrupted[0], together.corrupted[row])
+            assert np.array_equal(alone.mask[0], together.mask[row])
+
+    def test_depends_on_seed_and_name(self, images, mask, fill):
+        def arrays(**changes):
+            case = make_case(images, range(7), mask, fill, **{"seed": 0, "name": "case"} | changes)
+            return case.mask.tobytes() + case.corrupted.tobytes()
+
+        assert arrays() == arrays()
+        if not (isinstance(mask, Block) and mask.position == "centre" and fill == Constant(0.3)):
+            assert arrays() != arrays(seed=1)
+            assert arrays() != arrays(name="other")
+
+
+# Masks
+
+
+def test_the_paper_s_block_is_the_centre():
+    mask = draw(Block(64), (128, 128))
+    rows, columns = np.nonzero(mask)
+    # Rows and columns 33 to 96, counted from 1 as in appendix C.
+    assert (rows.min() + 1, rows.max() + 1) == (columns.min() + 1, columns.max() + 1) == (33, 96)
+    assert mask.mean() == 0.25
+
+
+def test_a_block_at_random_reaches_every_corner_and_keeps_its_size():
+    masks = np.stack([draw(Block(5, "random"), (8, 8), seed) for seed in range(300)])
+    assert (masks.sum(axis=(1, 2)) == 25).all()
+    assert masks.any(axis=0).all()
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.25, 0.5, 0.999])
+def test_random_pixels_are_an_exact_number_and_evenly_spread(fraction):
+    masks = np.stack([draw(RandomPixels(fraction), (16, 16), seed) for seed in range(400)])
+    assert set(masks.sum(axis=(1, 2))) == {round(fraction * 256)}
+    deviation = np.abs(masks.mean(axis=0) - masks.mean()).max()
+    assert deviation < 5 * np.sqrt(fraction * (1 - fraction) / 400)
+
+
+@pytest.mark.parametrize("area", [(0.05, 0.2), (0.25, 0.25), (0.3, 0.3125), (0.9, 0.99)])
+@pytest.mark.parametrize("shape", [(16, 16), (32, 20)])
+def test_strokes_cover_an_area_inside_the_range(area, shape):
+    pixels = shape[0] * shape[1]
+    for seed in range(30):
+        covered = draw(Irregular(area), shape, seed).sum()
+        assert area[0] * pixels <= covered <= area[1] * pixels
+
+
+def test_strokes_are_connected_unlike_random_pixels():
+    from skimage.measure import label
+
+    strokes = [label(draw(Irregular([0.1, 0.1001]), (64, 64), seed)).max() for seed in range(20)]
+    pixels = label(draw(RandomPixels(0.1), (64, 64))).max()
+    assert np.mean(strokes) < 8 < pixels / 10
+
+
+def test_strokes_use_the_whole_range():
+    covered = [draw(Irregular([0.1, 0.5]), seed=seed).mean() for seed in range(200)]
+    assert min(covered) < 0.12 and max(covered) > 0.48
+    assert 0.27 < np.mean(covered) < 0.33
+
+
+# Fills
+
+
+def test_noise_has_the_given_mean_and_spread():
+    images = np.zeros((1, 3, 200, 200), np.float32)
+    content = Noise(-0.5, 2).draw(images, 0, np.random.default_rng(0))
+    assert np.abs(content.mean(axis=(1, 2)) + 0.5).max() < 0.05
+    assert np.abs(content.std(axis=(1, 2)) - 2).max() < 0.05
+    channels = np.corrcoef(content.reshape(3, -1))
+    assert np.abs(channels - np.eye(3)).max() < 0.02
+
+
+def test_clipped_noise_of_the_paper_is_black_for_half_of_the_pixels(images):
+    case = make_case(images, range(7), Block(16), Noise(-1, 1), seed=0, name="case")
+    assert 0.47 < (case.corrupted == -1).mean() < 0.53
+
+
+def test_a_constant_is_constant(images):
+    case = make_case(images, range(7), Block(4), Constant(-1), seed=0, name="case")
+    assert (np.moveaxis(case.corrupted, 1, -1)[case.mask] == -1).all()
+
+
+def test_a_patch_is_another_image_at_the_same_place(images):
+    sources = []
+    for seed in range(30):
+        case = make_case(images, [2], Block(6), Patch(), seed=seed, name="case")
+        inside = case.corrupted[0][:, case.mask[0]]
+        matches = [n for n in range(7) if np.array_equal(images[n][:, case.mask[0]], inside)]
+        sources += matches
+    assert len(sources) == 30
+    assert set(sources) == {0, 1, 3, 4, 5, 6}
+
+
+# Bad settings
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "corruption: None; allowed: block, random, irregular"),
+        ({"corruption": "blok"}, "corruption: 'blok'"),
+        ({"corruption": "block", "size": 4}, "fill: None; expected an object"),
+        ({"corruption": "block", "size": 0}, "size: 0; must be at least 1"),
+        ({"corruption": "block"}, "key 'size' is missing"),
+        ({"corruption": "block", "size": 2.5}, "size: 2.5; expected a whole number"),
+        ({"corruption": "block", "size": 4, "position": "left"}, "'left'; allowed: centre or"),
+        ({"corruption": "block", "size": 4, "fraction": 0.1}, "unknown key 'fraction'"),
+        ({"corruption": "random", "fraction": 0}, "fraction: 0; must lie between 0 and 1"),
+        ({"corruption": "random", "fraction": 1}, "fraction: 1; must lie between"),
+        ({"corruption": "irregular", "area": [0.2, 0.1]}, r"area: \[0.2, 0.1\]; expected"),
+        ({"corruption": "irregular", "area": [0, 0.1]}, "low <= high < 1"),
+        ({"corruption": "irregular", "area": [0.1]}, r"area: \[0.1\]"),
+        ({"corruption": "irregular", "area": 0.1}, "area: 0.1; expected"),
+        ({"corruption": "block", "size": 4, "fill": {"kind": "x"}}, "kind: 'x'; allowed: noise"),
+        ({"corruption": "block", "size": 4, "fill": {"kind": "noise", "sd": -1}}, "sd: -1"),
+        ({"corruption": "block", "size": 4, "fill": {"kind": "constant", "value": 2}}, "value: 2"),
+        ({"corruption": "block", "size": 4, "fill": {"kind": "constant"}}, "'value' is missing"),
+        ({"corruption": "block", "size": 4, "fill": {"kind": "patch", "size": 1}}, "allowed: none"),
+    ],
+)
+def test_a_bad_setting_is_named_in_one_line(values, message):
+    default = {} if "expected an object" in message else {"fill": {"kind": "patch"}}
+    with pytest.raises(InputError, match=message) as caught:
+        read_corruption(default | values)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mask", "fill", "count", "message"),
+    [
+        (Block(17), Constant(0), 2, r"size: 17; larger than the image \(16 x 16\)"),
+        (Irregular([0.0001, 0.0002]), Constant(0), 2, "no whole number of pixels"),
+        (Block(4), Patch(), 1, "needs at least 2 images, found 1"),
+    ],
+)
+def test_corruption_that_does_not_fit_is_named(images, mask, fill, count, message):
+    with pytest.raises(InputError, match=message):
+        make_case(images[:count], [0], mask, fill, seed=0, name="case")
+
+
+# Files and scripts
+
+
+def test_a_case_survives_the_disk(tmp_path, images):
+    case = make_case(images, [1, 5], Block(4), Patch(), seed=0, name="case")
+    save_case(tmp_path / "case.npz", case)
+    read = load_case(tmp_path / "case.npz")
+    for name in ("clean", "corrupted", "mask", "index"):
+        assert np.array_equal(getattr(read, name), getattr(case, name))
+        assert getattr(read, name).dtype == getattr(case, name).dtype
+
+
+def call(script, **options):
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, SCRIPTS / script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_script_corrupts_a_set(tmp_path):
+    np.save(tmp_path / "test.npy", np.full((5, 16, 16, 3), 200, np.uint8))
+    options = {
+        "images": tmp_path / "test.npy",
+        "name": "block",
+        "output": tmp_path / "case.npz",
+        "preview": tmp_path / "case.png",
+    }
+    settings = {"corruption": "block", "size": 6, "images": 3, "fill": {"kind": "noise"}}
+    done = call("synthesise_case.py", settings=json.dumps(settings), **options)
+    assert done.returncode == 0, done.stderr
+    case = load_case(tmp_path / "case.npz")
+    assert case.mask.sum() == 5 * 36 and case.clean[0, 0, 0, 0] == pytest.approx(200 / 127.5 - 1)
+    assert Image.open(tmp_path / "case.png").height > 3 * 64
+    failed = call("synthesise_case.py", settings=json.dumps(settings | {"size": 99}), **options)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: ") and failed.stderr.count("\n") == 1
+
+
+def test_a_simulation_corrupts_the_same_generated_images_at_every_level(tmp_path):
+    from rgi.models import Architecture, Generator, load_generator, save_generator
+
+    torch.manual_seed(0)
+    save_generator(tmp_path / "generator.pt", Generator(Architecture(16, 1, 8, (8, 8, 8))))
+    cases = {}
+    for level, count in ((-1, 3), (0.5, 5)):
+        settings = {"images": count, "corruption": "block", "size": 8, "fill": {"kind": "noise"}}
+        done = call(
+            "synthesise_simulation.py",
+            generator=tmp_path / "generator.pt",
+            settings=json.dumps(settings),
+            level=level,
+            name="simulation",
+            output=tmp_path / f"{level}.npz",
+        )
+        assert done.returncode == 0, done.stderr
+        cases[level] = load_case(tmp_path / f"{level}.npz")
+    low, high = cases[-1], cases[0.5]
+    assert low.index.tolist() == [0, 1, 2] and len(high.index) == 5
+    assert np.array_equal(low.clean, high.clean[:3])
+    assert len({image.tobytes() for image in high.clean}) == 5
+    assert low.mask.mean() == 0.25
+    inside = {level: case.corrupted[:, 0][case.mask].mean() for level, case in cases.items()}
+    assert inside[-1] < -0.5 < 0.2 < inside[0.5]
+    assert load_generator(tmp_path / "generator.pt").latent_dim == 8

@@ -1,0 +1,142 @@
+"""Figures show what they say, in one look, as PNG and PDF."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from rgi.errors import InputError
+from rgi.evaluation.scoring import score_restorations
+from rgi.evaluation.selection import select_lambda, write_selection
+from rgi.files import save_arrays
+from rgi.reporting.curves import lambda_sensitivity_figure, simulation_figure
+from rgi.reporting.restorations import TILE, restoration_strip, restorations_figure
+from rgi.reporting.style import figure_style, looks, save_figure
+from rgi.reporting.tables import Request
+
+METHODS = ["l2", "rgi", "own-method", "$hostile_"]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save a figure and look whether both files can be read."""
+
+    def save(figure):
+        png, pdf = tmp_path / "figure.png", tmp_path / "figure.pdf"
+        save_figure(figure, png, pdf)
+        assert pdf.read_bytes().startswith(b"%PDF")
+        with Image.open(png) as image:
+            assert image.format == "PNG"
+            return png.read_bytes(), pdf.read_bytes(), image.size
+
+    with figure_style():
+        yield save
+
+
+@pytest.fixture
+def simulation():
+    rows = [
+        (method, level, "rmse", "whole", "mean", 0.2 + number, 0.1 + number, 0.3 + number)
+        for number, method in enumerate(METHODS)
+        for level in ("-1", "0", "0.5")
+    ]
+    columns = ["method", "level", "metric", "region", "statistic", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@pytest.fixture
+def sensitivity():
+    rows = [
+        (dataset, case, method, metric, "mean", lam, 20.0, 19.0, 21.0, "yes")
+        for dataset in ("digits", "brick")
+        for case in ("block", "random")
+        for method, lams in (("l2", ["none"]), ("rgi", ["0.05", "0.1"]))
+        for metric in ("psnr", "ssim", "rmse")
+        for lam in lams
+    ]
+    columns = ["dataset", "case", "method", "metric", "statistic", "lam", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=[*columns, "chosen"])
+
+
+def test_the_simulation_has_a_line_per_method_through_its_values(simulation, saved):
+    figure = simulation_figure(simulation)
+    lines = figure.axes[0].containers
+
+    assert [line.get_label() for line in lines] == METHODS
+    assert [line[0].get_ydata().tolist() for line in lines] == [
+        pytest.approx([0.2 + number] * 3) for number in range(4)
+    ]
+    saved(figure)
+
+
+def test_sensitivity_has_a_panel_per_case_and_metric_and_a_tick_per_lambda(sensitivity, saved):
+    figure = lambda_sensitivity_figure(sensitivity)
+
+    assert len(figure.axes) == 2 * 2 * 2  # data sets, cases, PSNR and SSIM
+    assert [tick.get_text() for tick in figure.axes[-1].get_xticklabels()] == ["0.05", "0.1"]
+    assert figure.axes[0].get_xscale() == "log"
+    saved(figure)
+
+
+def test_equal_figures_give_equal_files(simulation, saved):
+    assert saved(simulation_figure(simulation)) == saved(simulation_figure(simulation))
+
+
+def test_a_method_looks_the_same_wherever_it_appears():
+    assert looks(["rgi", "l2"])["rgi"] == looks(["own", "rgi"])["rgi"]
+    many = looks([f"method-{number}" for number in range(20)] + ["rgi", "l1"])
+    assert len(set(many.values())) == len(many)
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Four 8 x 8 images in two shards; the method's images are all 0.25, its mask is the truth."""
+    rng = np.random.default_rng(0)
+    index = np.array([2, 5, 7, 9])
+    clean = rng.uniform(-1, 1, (4, 1, 8, 8)).astype(np.float32)
+    mask = rng.random((4, 8, 8)) < 0.3
+    case = {"clean": clean, "corrupted": -clean, "mask": mask, "index": index}
+    save_arrays(tmp_path / "cases/digits/block.npz", case)
+    for method, lams in (("l2", ["none"]), ("rgi", ["0.1", "0.2"])):
+        folder = tmp_path / "restorations/digits/block" / method
+        for lam in lams:
+            for shard, rows in enumerate(([3, 0], [1, 2])):
+                arrays = {
+                    "restored": np.full((2, 1, 8, 8), 0.25, np.float32),
+                    "score": mask[rows].astype(np.float32),
+                    "index": index[rows],
+                    "seconds": np.ones(2),
+                }
+                save_arrays(folder / lam / f"{shard}.npz", arrays)
+        scores = score_restorations(
+            tmp_path / "cases/digits/block.npz", folder, lams, 2, ["psnr"], True
+        )
+        selection = select_lambda(scores, 2, 0)
+        write_selection(tmp_path / f"selection/digits/block/{method}.csv", selection)
+    return tmp_path
+
+
+def test_a_strip_shows_the_first_images_in_order(results):
+    strip = restoration_strip(results, "digits", "block", ["l2", "rgi"], ["rgi"], rows=3)
+    titles = [column.title for column in strip.columns]
+    pictures = {column.title: column.pictures for column in strip.columns}
+
+    assert titles == ["input", "truth", "l2", "rgi\nλ = 0.1", "true\nmask", "rgi\nmask"]
+    assert all(p.shape == (3, TILE, TILE, 3) for p in pictures.values())
+    assert np.allclose(pictures["input"] + pictures["truth"], 1)  # -clean and clean
+    assert np.allclose(pictures["l2"], 0.625)
+    assert np.array_equal(pictures["true\nmask"], pictures["rgi\nmask"])
+
+
+def test_restorations_become_a_figure(results, saved):
+    request = Request(["digits"], ["block"], ["l2", "rgi"])
+    _, _, (width, height) = saved(restorations_figure(results, request, ["rgi"]))
+
+    assert width > 6 * TILE
+    assert height > 3 * TILE
+
+
+def test_an_image_that_no_shard_holds_is_named(results):
+    (results / "restorations/digits/block/l2/none/1.npz").unlink()
+    with pytest.raises(InputError, match="no shard holds image 5"):
+        restoration_strip(results, "digits", "block", ["l2"], [], rows=3)

@@ -1,0 +1,212 @@
+"""The engine's invariants (design) and the paper's appendix B and Theorem 2."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rgi.errors import InputError
+from rgi.inversion import METHODS, closed_form_mask, invert, profile_fidelity
+from rgi.inversion.engine import _own_weights
+from rgi.inversion.methods import configured
+from rgi.inversion.objective import masked_fidelity, pixel_error
+from rgi.inversion.start import start_latents
+from rgi.models import Architecture, Discriminator, Generator
+
+ARCHITECTURE = Architecture(resolution=8, channels=1, latent_dim=8, widths=(16, 12))
+SHORT = {"iterations": 12, "pool": 32}
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return Generator(ARCHITECTURE, seed=1).eval()
+
+
+@pytest.fixture(scope="module")
+def discriminator():
+    return Discriminator(ARCHITECTURE, seed=2).eval()
+
+
+@pytest.fixture(scope="module")
+def corrupted(generator):
+    """Generated images with a quarter of their pixels replaced: images, true mask, clean."""
+    source = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        clean = generator(torch.randn(5, 8, generator=source))
+    mask = torch.rand(5, 8, 8, generator=source) < 0.25
+    noise = torch.rand(clean.shape, generator=source) * 2 - 1
+    return torch.where(mask[:, None], noise, clean), mask, clean
+
+
+def short(name):
+    weights = {"weights_iterations": 5} if METHODS[name].learns_weights else {}
+    return replace(METHODS[name], **SHORT, **weights)
+
+
+def run(name, images, generator, discriminator, mask, **options):
+    method = short(name)
+    if method.has_lambda:
+        options.setdefault("lam", 0.1)
+    mask = mask if method.needs_mask else None
+    return invert(images, generator, method, mask=mask, discriminator=discriminator, **options)
+
+
+@pytest.mark.parametrize("fidelity", ["l2", "l1"])
+@pytest.mark.parametrize("lam", [0.01, 0.3, 2.0])
+def test_closed_form_mask_is_the_best_on_a_grid(fidelity, lam):
+    residual = torch.linspace(-2, 2, 101).reshape(101, 1, 1, 1)
+    error = pixel_error(residual, fidelity)
+    grid = torch.linspace(0, 1, 2001)
+    power = 2 if fidelity == "l2" else 1
+    values = (1 - grid) ** power * error.reshape(-1, 1) + lam * grid  # eq. 3, written out
+    weight = torch.full((101,), lam)
+    found = closed_form_mask(error, weight, fidelity)
+    value = masked_fidelity(error, found, fidelity) + lam * found.sum((1, 2))
+    torch.testing.assert_close(value, values.min(1).values, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(profile_fidelity(error, weight, fidelity), value)
+
+
+def test_profile_gradient_is_finite_where_the_fit_is_perfect():
+    error = torch.zeros(1, 2, 2, requires_grad=True)
+    profile_fidelity(error, torch.tensor([0.1]), "l2").sum().backward()
+    assert torch.equal(error.grad, torch.ones_like(error))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_image_alone_equals_the_same_image_in_a_batch(name, corrupted, generator, discriminator):
+    images, mask, _ = corrupted
+    together = run(name, images, generator, discriminator, mask, index=range(5))
+    alone = run(name, images[3:4], generator, discriminator, mask[3:4], index=[3])
+    torch.testing.assert_close(alone.restored[0], together.restored[3], atol=1e-4, rtol=0)
+    torch.testing.assert_close(alone.score[0], together.score[3], atol=1e-4, rtol=0)
+    torch.testing.assert_close(alone.latent[0], together.latent[3], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_restoration_is_in_range_and_leaves_its_inputs_alone(
+    name, corrupted, generator, discriminator
+):
+    images, mask, _ = corrupted
+    before = [parameter.clone() for parameter in generator.parameters()]
+    given = images.clone()
+    result = run(name, images, generator, discriminator, mask)
+    assert result.restored.shape == images.shape
+    assert result.restored.abs().max() <= 1
+    assert result.score.shape == mask.shape
+    assert result.latent.shape == (5, 8)
+    assert result.seconds.dtype == torch.float64
+    assert (result.seconds > 0).all()
+    assert torch.equal(images, given)
+    assert all(map(torch.equal, before, generator.parameters()))
+    if METHODS[name].finds_mask:
+        assert 0 <= result.score.min() <= result.score.max() <= 1
+    if METHODS[name].needs_mask:
+        assert torch.equal(result.score, mask.float())
+
+
+def test_a_lambda_per_image_equals_one_run_per_lambda(corrupted, generator, discriminator):
+    images, mask, _ = corrupted
+    lams = [0.02, 0.1, 0.3, 1.0, 3.0]
+    together = run("rgi", images, generator, discriminator, mask, lam=lams)
+    for row, lam in enumerate(lams):
+        alone = run("rgi", images[row : row + 1], generator, discriminator, None, lam=lam)
+        torch.testing.assert_close(alone.score[0], together.score[row], atol=1e-4, rtol=0)
+
+
+def test_a_huge_lambda_is_plain_inversion(corrupted, generator):
+    images, _, _ = corrupted
+    rgi = replace(short("rgi"), critic_weight=0.0)
+    masked = invert(images, generator, rgi, lam=1e6)
+    plain = invert(images, generator, short("l2"))
+    assert masked.score.max() == 0
+    torch.testing.assert_close(masked.restored, plain.restored)
+
+
+def test_theorem_2_the_support_of_the_found_mask_is_the_true_mask(generator):
+    """x = G(z) + s with z known as the start: M > 0 exactly where s is not 0."""
+    method = replace(METHODS["rgi"], critic_weight=0.0, pool=0, iterations=300)
+    index = torch.arange(8)
+    latent = start_latents(torch.zeros(8, 1, 8, 8), None, 8, method, None, None, index, seed=7)
+    with torch.no_grad():
+        clean = generator(latent)
+    mask = torch.rand(8, 8, 8, generator=torch.Generator().manual_seed(8)) < 0.2
+    images = torch.where(mask[:, None], torch.where(clean > 0, clean - 0.9, clean + 0.9), clean)
+    found = invert(images, generator, method, lam=0.02, index=index, seed=7)
+    assert torch.equal(found.score > 0, mask)
+    assert (found.restored - clean).square().mean().sqrt() < 5e-3
+
+
+def test_own_weights_equal_a_loop_over_generators_with_those_weights(generator):
+    render, weights = _own_weights(generator, dict(generator.state_dict()), 3)
+    source = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for weight in weights:
+            weight.add_(0.1 * torch.randn(weight.shape, generator=source))
+    latent = torch.randn(3, 8, generator=source)
+    names = [name for name, _ in generator.named_parameters()]
+    for row in range(3):
+        single = Generator(ARCHITECTURE)
+        single.load_state_dict({n: w[row].detach() for n, w in zip(names, weights, strict=True)})
+        torch.testing.assert_close(render(latent)[row], single(latent[row : row + 1])[0])
+
+
+def test_fine_tuning_fits_the_observed_pixels_better(corrupted, generator, discriminator):
+    images, mask, _ = corrupted
+    fixed = replace(METHODS["yeh-with-mask"], iterations=30, critic_weight=0.0, pool=1)
+    tuned = replace(
+        fixed, variables=("latent", "weights"), weights_iterations=20, weights_learning_rate=1e-2
+    )
+    errors = [
+        masked_fidelity(
+            pixel_error(images - invert(images, generator, method, mask=mask).restored, "l2"),
+            mask.float(),
+            "l2",
+        )
+        for method in (fixed, tuned)
+    ]
+    assert (errors[1] < errors[0]).all()
+
+
+def test_the_same_seed_gives_the_same_bits(corrupted, generator, discriminator):
+    images, mask, _ = corrupted
+    first, second = (run("r-rgi", images, generator, discriminator, mask) for _ in range(2))
+    assert torch.equal(first.restored, second.restored)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("rgi", {"lam": None}, "lam: this method needs a value"),
+        ("rgi", {"lam": -1.0}, "one value > 0"),
+        ("rgi", {"lam": [0.1, 0.2]}, "or one per image"),
+        ("rgi", {"discriminator": None}, "discriminator: this method's prior"),
+        ("l2", {"lam": 0.1}, "lam: this method has none"),
+        ("l2", {"images": torch.zeros(2, 1, 9, 9)}, "the generator makes N x 1 x 8 x 8"),
+        ("l2", {"images": torch.full((1, 1, 8, 8), torch.nan)}, "NaN"),
+        ("l2", {"index": [1]}, "index has 1 entries for 5 images"),
+        ("yeh-with-mask", {"mask": None}, "needs the true mask"),
+        ("yeh-with-mask", {"mask": torch.zeros(5, 9, 9)}, "mask has shape"),
+        ("magic", {}, "'magic' is unknown; allowed: l2, l1"),
+    ],
+)
+def test_bad_arguments_are_named(name, change, message, corrupted, generator, discriminator):
+    images, mask, _ = corrupted
+    arguments = {"images": images, "mask": mask, "discriminator": discriminator, "lam": None}
+    arguments |= {"lam": 0.1} if name == "rgi" else {}
+    arguments |= change
+    method = short(name) if name in METHODS else name
+    with pytest.raises(InputError, match=message) as error:
+        invert(arguments.pop("images"), generator, method, **arguments)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lr": 1}, "'lr' is unknown; allowed: fidelity"),
+        ({"iterations": 5, "weights_iterations": 9}, "more than iterations 5"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(InputError, match=message):
+        configured("r-rgi", settings)

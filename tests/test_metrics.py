@@ -1,0 +1,219 @@
+"""Metrics agree with other implementations, and say what they cannot measure."""
+
+import numpy as np
+import pytest
+import torch
+
+from rgi.errors import InputError
+from rgi.evaluation import METRICS, auroc, dice, lpips, psnr, rmse, ssim
+from rgi.evaluation.perceptual import _network
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def images(rng, count=3, channels=3, side=20):
+    return rng.uniform(-1, 1, (count, channels, side, side)).astype(np.float32)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_psnr_and_ssim_are_those_of_scikit_image(rng, channels):
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    restored, clean = images(rng, channels=channels), images(rng, channels=channels)
+    pairs = list(zip(restored.astype(float), clean.astype(float), strict=True))
+    expected_psnr = [peak_signal_noise_ratio(b, a, data_range=2) for a, b in pairs]
+    expected_ssim = [structural_similarity(a, b, data_range=2, channel_axis=0) for a, b in pairs]
+
+    assert psnr(restored, clean).tolist() == pytest.approx(expected_psnr)
+    assert ssim(restored, clean).tolist() == pytest.approx(expected_ssim)
+
+
+def test_psnr_is_that_of_torchmetrics(rng):
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    restored, clean = torch.from_numpy(images(rng)), torch.from_numpy(images(rng))
+    expected = peak_signal_noise_ratio(
+        restored, clean, data_range=2.0, reduction="none", dim=(1, 2, 3)
+    )
+
+    np.testing.assert_allclose(psnr(restored, clean), expected, rtol=1e-5)
+
+
+def test_psnr_and_rmse_of_the_hole_are_those_of_a_loop_over_its_pixels(rng):
+    restored, clean = images(rng), images(rng)
+    mask = rng.random((3, 20, 20)) < 0.3
+    expected = []
+    for a, b, hole in zip(restored, clean, mask, strict=True):
+        squares = [
+            (float(a[c, y, x]) - float(b[c, y, x])) ** 2
+            for y in range(20)
+            for x in range(20)
+            for c in range(3)
+            if hole[y, x]
+        ]
+        expected.append(sum(squares) / len(squares))
+
+    assert psnr(restored, clean, mask).tolist() == pytest.approx(
+        [10 * np.log10(4 / e) for e in expected]
+    )
+    assert rmse(restored, clean, mask).tolist() == pytest.approx([e**0.5 for e in expected])
+
+
+def test_ssim_of_the_hole_is_the_mean_of_the_similarity_map_there(rng):
+    from skimage.metrics import structural_similarity
+
+    restored, clean = images(rng, count=1), images(rng, count=1)
+    mask = rng.random((1, 20, 20)) < 0.3
+    _, similarity = structural_similarity(
+        restored[0].astype(float), clean[0].astype(float), data_range=2, channel_axis=0, full=True
+    )
+
+    expected = similarity[:, mask[0]].mean()
+    assert ssim(restored, clean, mask).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", [psnr, rmse, ssim])
+def test_an_image_counts_alone_as_in_a_batch(rng, metric):
+    restored, clean = images(rng), images(rng)
+
+    assert metric(restored, clean)[1] == metric(restored[1:2], clean[1:2])[0]
+
+
+@pytest.mark.parametrize("metric", [psnr, rmse, ssim])
+def test_the_value_is_not_defined_in_an_empty_hole(rng, metric):
+    clean = images(rng, count=2)
+    mask = np.zeros((2, 20, 20), bool)
+    mask[1, 3:9, 3:9] = True
+
+    assert np.isnan(metric(-clean, clean, mask)).tolist() == [True, False]
+
+
+def test_equal_images_have_the_best_values(rng):
+    clean = images(rng)
+
+    assert psnr(clean, clean).tolist() == [np.inf] * 3
+    assert rmse(clean, clean).tolist() == [0.0] * 3
+    assert ssim(clean, clean).tolist() == pytest.approx([1.0] * 3)
+
+
+def test_the_range_is_not_rescaled_per_image(rng):
+    clean = images(rng)
+
+    assert rmse(clean / 2 + 0.5, clean).tolist() != pytest.approx([0.0] * 3, abs=0.1)
+    assert psnr(clean / 10, clean / 10 + 0.2).tolist() == pytest.approx([20.0] * 3, abs=1e-4)
+
+
+def test_dice_is_that_of_a_count_of_pixels(rng):
+    found, truth = rng.random((4, 9, 9)) < 0.4, rng.random((4, 9, 9)) < 0.4
+    found[2] = truth[2] = False
+    truth[3] = False
+    expected = [
+        2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in zip(found[:2], truth[:2], strict=True)
+    ]
+
+    assert dice(found, truth).tolist() == pytest.approx([*expected, 1.0, 0.0])
+
+
+def test_auroc_is_the_probability_that_a_corrupted_pixel_scores_higher(rng):
+    score = np.round(rng.random((2, 6, 6)), 1)
+    truth = rng.random((2, 6, 6)) < 0.4
+    expected = []
+    for values, labels in zip(score, truth, strict=True):
+        positive, negative = values[labels][:, None], values[~labels][None]
+        expected.append(((positive > negative) + 0.5 * (positive == negative)).mean())
+
+    assert auroc(score, truth).tolist() == pytest.approx(expected)
+
+
+def test_auroc_is_not_defined_for_a_truth_with_one_class(rng):
+    truth = np.stack([np.zeros((5, 5), bool), np.ones((5, 5), bool)])
+
+    assert np.isnan(auroc(rng.random((2, 5, 5)), truth)).all()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: psnr(np.zeros((2, 1, 8, 8)), np.zeros((2, 1, 8, 9))),
+        lambda: psnr(np.zeros((8, 8)), np.zeros((8, 8))),
+        lambda: rmse(np.zeros((2, 1, 8, 8)), np.zeros((2, 1, 8, 8)), np.ones((2, 1, 8, 8), bool)),
+        lambda: rmse(np.zeros((2, 1, 8, 8)), np.zeros((2, 1, 8, 8)), np.ones((2, 8, 8))),
+        lambda: ssim(np.zeros((2, 1, 6, 8)), np.zeros((2, 1, 6, 8))),
+        lambda: dice(np.zeros((2, 8, 8)), np.zeros((2, 8, 8), bool)),
+        lambda: auroc(np.zeros((2, 8, 8)), np.zeros((1, 8, 8), bool)),
+        lambda: lpips(np.zeros((2, 2, 8, 8)), np.zeros((2, 2, 8, 8))),
+    ],
+)
+def test_input_that_does_not_fit_is_refused_on_one_line(call):
+    with pytest.raises(InputError) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_every_metric_is_registered_under_its_name():
+    assert list(METRICS) == ["psnr", "ssim", "lpips", "rmse", "dice", "auroc"]
+    assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == [
+        "lpips",
+        "rmse",
+    ]
+    assert [name for name, metric in METRICS.items() if metric.needs_mask] == ["dice"]
+
+
+@pytest.fixture
+def random_backbone(tmp_path, monkeypatch):
+    """A torch cache whose SqueezeNet has random weights: the path, not the perception, counts."""
+    from torchvision.models import squeezenet1_1
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        weights = squeezenet1_1().state_dict()
+    checkpoints = tmp_path / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    torch.save(weights, checkpoints / "squeezenet1_1-b8a52dc0.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    yield
+    _network.cache_clear()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lpips_tells_images_apart_whatever_their_size_and_channels(rng, random_backbone, channels):
+    clean = images(rng, channels=channels, side=16)
+
+    assert lpips(clean, clean).tolist() == pytest.approx([0.0] * 3)
+    assert (lpips(-clean, clean) > 0.001).all()
+    assert lpips(-clean, clean)[1] == pytest.approx(lpips(-clean[1:2], clean[1:2])[0])
+
+
+def test_lpips_is_that_of_torchmetrics(rng, random_backbone):
+    from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
+
+    restored, clean = images(rng, side=64), images(rng, side=64)
+    expected = [
+        learned_perceptual_image_patch_similarity(
+            torch.from_numpy(a)[None], torch.from_numpy(b)[None], net_type="squeeze"
+        ).item()
+        for a, b in zip(restored, clean, strict=True)
+    ]
+
+    assert lpips(restored, clean).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_lpips_without_its_backbone_names_the_file_and_the_way_out(tmp_path, monkeypatch):
+    from torchvision.models import SqueezeNet1_1_Weights
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    nowhere = SqueezeNet1_1_Weights.IMAGENET1K_V1.value
+    url = "http://127.0.0.1:9/models/squeezenet1_1-b8a52dc0.pth"
+    monkeypatch.setattr(
+        SqueezeNet1_1_Weights.IMAGENET1K_V1, "_value_", type(nowhere)(url, nowhere.transforms, {})
+    )
+    with pytest.raises(InputError) as error:
+        lpips(np.zeros((1, 3, 64, 64)), np.zeros((1, 3, 64, 64)))
+
+    message = str(error.value)
+    assert str(tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth") in message
+    assert "metrics:" in message
+    assert "\n" not in message

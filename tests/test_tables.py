@@ -1,0 +1,237 @@
+"""Tables hold held-out values with intervals, in fixed columns, and print as people read them."""
+
+import itertools
+import runpy
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rgi.errors import InputError
+from rgi.evaluation.scoring import write_scores
+from rgi.evaluation.selection import assign_folds, select_lambda, write_selection
+from rgi.reporting.layout import (
+    Block,
+    Cell,
+    cost_blocks,
+    inpainting_blocks,
+    lambda_sensitivity_blocks,
+    simulation_blocks,
+    write_markdown,
+    write_tex,
+)
+from rgi.reporting.published import published_lambda, published_value
+from rgi.reporting.tables import (
+    Request,
+    Scored,
+    cost_table,
+    inpainting_table,
+    lambda_sensitivity_table,
+    simulation_table,
+)
+
+COLUMNS = ["dataset", "case", "method", "metric", "region", "statistic"]
+COLUMNS += ["value", "low", "high", "images", "lam", "published"]
+FOLDS, SEED, IMAGES = 3, 0, 12
+LAMS = {"l2": ["none"], "rgi": ["0.05", "0.1", "0.2"]}
+LEVELS = [-1, 0.5]
+
+
+def method_scores(rng, lams, has_mask):
+    keys = [("psnr", "whole"), ("psnr", "hole"), ("ssim", "whole"), ("rmse", "whole")]
+    keys += [("auroc", "whole"), ("seconds", "whole")]
+    keys += [("dice", "whole"), ("psnr", "composite"), ("passes", "whole")] if has_mask else []
+    rows = [
+        (index, lam, metric, region, 20 * rng.random())
+        for lam, (metric, region), index in itertools.product(lams, keys, range(IMAGES))
+    ]
+    return pd.DataFrame(rows, columns=["index", "lam", "metric", "region", "value"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Random scores of two methods on two data sets, and their selections."""
+    folder, rng = tmp_path_factory.mktemp("results"), np.random.default_rng(0)
+    places = [("digits", "block"), ("celeba", "block")]
+    places += [("digits", f"simulation_{level}") for level in LEVELS]
+    for (dataset, case), (method, lams) in itertools.product(places, LAMS.items()):
+        scores = method_scores(rng, lams, has_mask=method == "rgi")
+        name = f"{dataset}/{case}/{method}.csv"
+        write_scores(folder / "scores" / name, scores)
+        write_selection(folder / "selection" / name, select_lambda(scores, FOLDS, SEED))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scored(folder):
+    return Scored(folder / "scores", folder / "selection", FOLDS, SEED)
+
+
+@pytest.fixture(scope="module")
+def request_():
+    return Request(["digits", "celeba"], ["block"], ["l2", "rgi"])
+
+
+def row_of(table, **keys):
+    for column, value in keys.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_every_table_has_the_columns_that_others_rely_on(scored, request_):
+    level = [*COLUMNS[:2], "level", *COLUMNS[2:]]
+    simulation = simulation_table(scored, "digits", "simulation", LEVELS, ["l2", "rgi"])
+
+    assert list(inpainting_table(scored, request_).columns) == COLUMNS
+    assert list(cost_table(scored, request_).columns) == COLUMNS
+    assert list(simulation.columns) == level
+    assert list(lambda_sensitivity_table(scored, request_).columns) == [*COLUMNS, "chosen"]
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_each_image_counts_at_the_lambda_of_the_other_folds(folder, scored, request_, statistic):
+    row = row_of(
+        inpainting_table(scored, request_),
+        dataset="digits",
+        method="rgi",
+        metric="psnr",
+        region="hole",
+        statistic=statistic,
+    )
+    selection = pd.read_csv(folder / "selection/digits/block/rgi.csv", dtype=str)
+    scores = pd.read_csv(folder / "scores/digits/block/rgi.csv", dtype={"lam": str})
+    scores = scores.set_index(["index", "lam", "metric", "region"])["value"]
+    lam_of = selection.set_index(["metric", "fold"])["lam"]
+    values = [
+        scores[image, lam_of["psnr", str(fold)], "psnr", "hole"]
+        for image, fold in assign_folds(range(IMAGES), FOLDS, SEED).items()
+    ]
+
+    assert row["value"] == pytest.approx(getattr(np, statistic)(values))
+    assert row["low"] < row["value"] < row["high"]
+    assert row["images"] == IMAGES
+    assert row["lam"] == lam_of["psnr", "all"]
+
+
+def test_the_papers_numbers_stand_beside_ours_where_it_has_them(scored, request_):
+    table = inpainting_table(scored, request_)
+    known = table[table["published"].notna()]
+
+    assert known[["dataset", "method", "metric", "published"]].to_numpy().tolist() == [
+        ["celeba", "rgi", "psnr", 19.70],
+        ["celeba", "rgi", "ssim", 0.451],
+    ]
+    assert published_value("lsun-bedroom", "random", "r-rgi", "psnr") == 22.29
+    assert published_value("cars", "block", "pan-with-mask", "ssim") == 0.636
+    assert published_value("cars", "block", "pan-with-mask", "lpips") is None
+    assert published_lambda("celeba", "random", "r-rgi", "ssim") == 0.25
+    assert published_lambda("digits", "random", "r-rgi", "ssim") is None
+
+
+def test_the_simulations_mean_of_rmse_is_the_root_of_the_mean_square(folder, scored):
+    table = simulation_table(scored, "digits", "simulation", LEVELS, ["l2"])
+    values = pd.read_csv(folder / "scores/digits/simulation_0.5/l2.csv").query("metric == 'rmse'")
+    row = row_of(table, level="0.5", metric="rmse", statistic="mean")
+
+    assert row["case"] == "simulation_0.5"
+    assert row["value"] == pytest.approx(np.sqrt((values["value"] ** 2).mean()))
+    assert table["level"].unique().tolist() == ["-1", "0.5"]
+
+
+def test_cost_is_that_of_one_restoration_at_the_chosen_lambda(folder, scored, request_):
+    table = cost_table(scored, request_)
+    row = row_of(table, dataset="celeba", method="rgi", metric="passes", statistic="mean")
+    scores = pd.read_csv(folder / "scores/celeba/block/rgi.csv", dtype={"lam": str})
+    own = scores[(scores["metric"] == "passes") & (scores["lam"] == row["lam"])]
+
+    assert row["value"] == pytest.approx(own["value"].mean())
+    assert set(table["metric"]) == {"seconds", "passes"}
+    assert set(table.loc[table["method"] == "l2", "metric"]) == {"seconds"}
+
+
+def test_sensitivity_shows_every_lambda_and_marks_the_chosen_one(scored, request_):
+    table = lambda_sensitivity_table(scored, request_)
+    one = table[
+        (table["dataset"] == "digits")
+        & (table["method"] == "rgi")
+        & (table["metric"] == "psnr")
+        & (table["statistic"] == "mean")
+    ]
+
+    assert one["lam"].tolist() == LAMS["rgi"]
+    assert one.loc[one["chosen"] == "yes", "value"].item() == one["value"].max()
+
+
+def test_missing_scores_are_named(scored):
+    with pytest.raises(InputError, match=r"digits/block/dgp\.csv: no such file"):
+        inpainting_table(scored, Request(["digits"], ["block"], ["dgp"]))
+
+
+def test_methods_stand_side_by_side_with_intervals_and_the_paper(scored, request_):
+    blocks = inpainting_blocks(inpainting_table(scored, request_))
+    whole = blocks[0]
+
+    assert [block.title.split()[0] for block in blocks] == [
+        "Whole",
+        "Hole:",
+        "Composite:",
+        "Corrupted",
+        "Lambda",
+    ]
+    assert whole.methods == ["l2", "rgi"]
+    assert [labels for labels, _ in whole.rows] == [
+        ["digits", "block", "PSNR (dB) ↑"],
+        ["digits", "block", "SSIM ↑"],
+        ["celeba", "block", "PSNR (dB) ↑"],
+        ["celeba", "block", "SSIM ↑"],
+    ]
+    assert whole.rows[2][1][1].paper == "19.70"
+    assert whole.rows[0][1][1].interval.startswith("[")
+    assert blocks[3].rows[0][1][0] == Cell("–")  # l2 finds no mask
+
+
+def test_the_other_layouts_have_a_row_per_case_and_mark_the_chosen_lambda(scored, request_):
+    simulation = simulation_table(scored, "digits", "simulation", LEVELS, ["l2", "rgi"])
+    sensitivity = lambda_sensitivity_blocks(lambda_sensitivity_table(scored, request_))
+
+    assert [row[0] for row in simulation_blocks(simulation)[0].rows] == [
+        ["digits", "-1", "RMSE ↓"],
+        ["digits", "0.5", "RMSE ↓"],
+    ]
+    assert len(cost_blocks(cost_table(scored, request_))[0].rows) == 4
+    assert sensitivity[0].methods == ["λ = 0.05", "λ = 0.1", "λ = 0.2"]
+    assert all(sum("*" in c.value for c in cells) == 1 for _, cells in sensitivity[0].rows)
+
+
+def test_print_escapes_what_would_break_it(tmp_path):
+    block = Block("T", ["case"], ["a|b_c", "<i>&"], [(["50%"], [Cell("1", "[0, 2]"), Cell("2")])])
+    write_markdown(tmp_path / "t.md", "cost", [block])
+    write_tex(tmp_path / "t.tex", "cost", [block])
+
+    markdown = (tmp_path / "t.md").read_text().splitlines()
+    assert "| case | a\\|b\\_c | \\<i\\>& |" in markdown
+    assert "| 50% | 1 [0, 2] | 2 |" in markdown
+    tex = (tmp_path / "t.tex").read_text()
+    assert r"case & a\textbar{}b\_c & \textless{}i\textgreater{}\& \\" in tex
+    assert r"50\% & 1 {\scriptsize {[}0, 2{]}} & 2 \\" in tex
+    assert tex.count(r"\begin{table}") == tex.count(r"\end{table}") == 1
+
+
+@pytest.mark.parametrize("name", ["inpainting", "cost", "lambda_sensitivity", "simulation"])
+def test_the_script_writes_csv_markdown_and_latex(folder, tmp_path, name):
+    table = '{"datasets": ["digits"], "cases": ["block"], "methods": ["l2", "rgi"]}'
+    if name == "simulation":
+        table = '{"dataset": "digits", "case": "simulation", "levels": [-1], "methods": ["l2"]}'
+    outputs = {f"output_{kind}": tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex")}
+    script = runpy.run_path(f"workflow/scripts/table_{name}.py")
+    script["main"](
+        scores=folder / "scores",
+        selection=folder / "selection",
+        table=table,
+        folds=FOLDS,
+        seed=SEED,
+        **outputs,
+    )
+
+    assert all(path.stat().st_size > 200 for path in outputs.values())

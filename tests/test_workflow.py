@@ -1,0 +1,183 @@
+"""The whole line on a tiny experiment: from source to report, through snakemake itself."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+TINY = ROOT / "tests/tiny.yaml"
+
+
+def snakemake(directory, *arguments, root=ROOT, check=True):
+    """Run snakemake in a directory as a user would; its output as text."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
+    done = subprocess.run(
+        [*command, "--cores", "1", *map(str, arguments)],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0 or not check, output
+    return output
+
+
+def jobs(output):
+    """How many jobs of each rule a dry-run would start."""
+    return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", output, re.M)}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A directory in which the tiny experiment has run."""
+    directory = tmp_path_factory.mktemp("tiny")
+    snakemake(directory, "--configfile", TINY)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def configured():
+    overlay = yaml.safe_load(TINY.read_text())
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    return overlay | {"methods": config["methods"], "inpainting": config["tables"]["inpainting"]}
+
+
+def changed(tmp_path, change):
+    """The tiny overlay with a change, as a file."""
+    overlay = yaml.safe_load(TINY.read_text())
+    change(overlay)
+    path = tmp_path / "changed.yaml"
+    path.write_text(yaml.safe_dump(overlay))
+    return path
+
+
+def test_every_artifact_is_there(finished):
+    for name in ("inpainting", "simulation", "cost", "lambda-sensitivity"):
+        for suffix in ("csv", "md", "tex"):
+            assert (finished / f"reports/tables/{name}.{suffix}").stat().st_size
+    for name in ("restorations", "simulation", "lambda-sensitivity"):
+        for suffix in ("png", "pdf"):
+            assert (finished / f"reports/figures/{name}.{suffix}").stat().st_size
+    assert "<html" in (finished / "reports/report.html").read_text()
+
+
+def test_every_method_of_the_config_keeps_the_contract(finished, configured):
+    case = np.load(finished / "results/cases/digits/block.npz", allow_pickle=False)
+    for method in configured["inpainting"]["methods"]:
+        files = sorted((finished / f"results/restorations/digits/block/{method}").glob("*/*.npz"))
+        assert files, method
+        for path in files:
+            with np.load(path, allow_pickle=False) as arrays:
+                rows = arrays["index"]
+                assert arrays["restored"].shape == (len(rows), *case["clean"].shape[1:])
+                assert arrays["restored"].dtype == np.float32
+                assert np.abs(arrays["restored"]).max() <= 1
+                assert arrays["score"].shape == (len(rows), *case["mask"].shape[1:])
+                assert arrays["score"].dtype == np.float32
+                assert np.isfinite(arrays["score"]).all()
+                assert (arrays["seconds"] > 0).all()
+        scores = pd.read_csv(finished / f"results/scores/digits/block/{method}.csv")
+        assert list(scores.columns) == ["index", "lam", "metric", "region", "value"]
+        assert set(scores["index"]) == set(case["index"])
+        table = pd.read_csv(finished / "reports/tables/inpainting.csv")
+        assert method in set(table["method"])
+
+
+def test_nothing_is_left_half_written(finished):
+    assert not list(finished.rglob("*.partial*"))
+
+
+def test_again_runs_nothing(finished):
+    output = snakemake(finished, "--configfile", TINY, "-n")
+    assert "Nothing to be done" in output
+
+
+def test_one_more_lambda_runs_only_what_follows_from_it(finished, tmp_path):
+    path = changed(tmp_path, lambda overlay: overlay["methods"]["rgi"]["lam"].append(0.5))
+    found = jobs(snakemake(finished, "--configfile", path, "-n"))
+    assert found.pop("total") > 0
+    cases = 3  # block and two levels
+    assert found["restore_inversion"] == cases * 2  # shards
+    assert found["scores"] == found["selection"] == cases
+    assert set(found) == {
+        "restore_inversion",
+        "scores",
+        "selection",
+        "table",
+        "figure",
+        "figure_restorations",
+        "report",
+        "all",
+    }
+
+
+def test_one_more_method_runs_only_that_method(finished, tmp_path):
+    def change(overlay):
+        settings = {"iterations": 4, "pool": 16}
+        overlay["methods"]["l1-long"] = {
+            "family": "inversion",
+            "preset": "l1",
+            "settings": settings,
+        }
+        overlay["tables"]["simulation"]["methods"].append("l1-long")
+
+    found = jobs(snakemake(finished, "--configfile", changed(tmp_path, change), "-n"))
+    assert found["restore_inversion"] == 2 * 2  # levels x shards
+    assert found["scores"] == 2
+    assert not {"generator", "dataset", "case", "simulation", "restore_filter"} & set(found)
+
+
+def test_a_comment_in_the_library_reruns_nothing(tmp_path):
+    root = tmp_path / "project"
+    ignored = shutil.ignore_patterns(".git", ".venv", "results", "reports", ".snakemake", "tests")
+    shutil.copytree(ROOT, root, ignore=ignored)
+    target = "results/cases/digits/block.npz"
+    snakemake(tmp_path, target, "--configfile", TINY, root=root)
+    for name in ("rgi/corruption/cases.py", "workflow/scripts/synthesise_case.py"):
+        path = root / name
+        path.write_text(path.read_text() + "\n# a remark\n")
+    output = snakemake(tmp_path, target, "--configfile", TINY, "-n", root=root)
+    assert "Nothing to be done" in output
+
+
+def test_tables_do_not_depend_on_the_shard_size(finished, tmp_path):
+    path = changed(tmp_path, lambda overlay: overlay.update(shard_size=1))
+    for name in ("cases", "datasets", "generators"):
+        shutil.copytree(finished / "results" / name, tmp_path / "results" / name)
+    snakemake(tmp_path, "reports/tables/inpainting.csv", "--configfile", path)
+    left, right = (
+        pd.read_csv(directory / "reports/tables/inpainting.csv")
+        for directory in (finished, tmp_path)
+    )
+    pd.testing.assert_frame_equal(left, right, rtol=1e-4)
+
+
+def test_the_documented_example_of_a_method_works(tmp_path):
+    """docs/adding-a-method.md, word for word, in a copy of the project."""
+    root = tmp_path / "project"
+    ignored = shutil.ignore_patterns(".git", ".venv", "results", "reports", ".snakemake", "tests")
+    shutil.copytree(ROOT, root, ignore=ignored)
+    page = (ROOT / "docs/adding-a-method.md").read_text()
+    blocks = re.findall(r"```\w+\n# file: (\S+)\n(.*?)```", page, re.S)
+    assert len(blocks) == 4
+    for name, text in blocks:
+        (root / name).write_text(text)
+    overlay = root / "experiments/mean-image.yaml"
+    small = tmp_path / "small.yaml"
+    small.write_text("datasets: {digits: {test: 4}}\nfolds: 2\n")
+    arguments = ["reports/tables/inpainting.csv", "--configfile", overlay, small]
+    snakemake(tmp_path, *arguments, root=root)
+    table = pd.read_csv(tmp_path / "reports/tables/inpainting.csv")
+    assert set(table["method"]) == {"median", "mean-image"}
+    assert np.isfinite(table["value"]).all()

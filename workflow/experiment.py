@@ -1,0 +1,283 @@
+"""What the config asks for: checked, with defaults, as the lists that the rules need."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.validators import extend
+
+from rgi.baselines import FILTERS
+from rgi.errors import InputError
+from rgi.inversion.methods import configured
+
+SCHEMAS = Path(__file__).parent / "schemas"
+FAMILIES = tuple(sorted(p.stem for p in (Path(__file__).parent / "rules/methods").glob("*.smk")))
+
+
+@dataclass(frozen=True)
+class Method:
+    """One entry of `methods`, as the rules see it."""
+
+    name: str
+    family: str
+    preset: str
+    lams: tuple[str, ...]  # as written in the config; ("none",) without a lambda
+    settings: Mapping[str, Any]
+    needs_mask: bool
+    finds_mask: bool
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether `score > 0.5` is a mask, found or given."""
+        return self.needs_mask or self.finds_mask
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A valid config. Data sets, cases and shards of a job are found by name."""
+
+    config: Mapping[str, Any]
+    methods: Mapping[str, Method]
+
+    @property
+    def inpainting(self) -> Mapping[str, Any] | None:
+        """The inpainting table, or None."""
+        return self.config["tables"]["inpainting"]
+
+    @property
+    def simulation(self) -> Mapping[str, Any] | None:
+        """The simulation table, or None."""
+        return self.config["tables"]["simulation"]
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """A table as data sets, cases and methods; a simulation's levels become cases."""
+        table = self.config["tables"][name]
+        if name == "simulation":
+            cases = [self.level_case(level) for level in table["levels"]]
+            return {"datasets": [table["dataset"]], "cases": cases, "methods": table["methods"]}
+        return table
+
+    def rows(self, name: str) -> Iterator[tuple[str, str, str]]:
+        """Every (data set, case, method) of a table."""
+        table = self.table(name)
+        for dataset in table["datasets"]:
+            for case in table["cases"]:
+                for method in table["methods"]:
+                    yield dataset, case, method
+
+    def files(self, pattern: str, table: str) -> list[str]:
+        """The pattern filled in for every row of a table."""
+        names = ("dataset", "case", "method")
+        return [pattern.format(**dict(zip(names, row, strict=True))) for row in self.rows(table)]
+
+    def tables(self) -> list[str]:
+        """Names of the tables asked for."""
+        return [name for name, table in self.config["tables"].items() if table is not None]
+
+    def datasets(self) -> list[str]:
+        """Data sets that some table names."""
+        return list(
+            dict.fromkeys(d for name in self.tables() for d in self.table(name)["datasets"])
+        )
+
+    def level_case(self, level: float) -> str:
+        """Name of the simulation's case at one mean of the noise."""
+        return f"{self.simulation['case']}_{level}"
+
+    def images(self, dataset: str, case: str) -> int:
+        """How many images a case holds."""
+        if "_" in case:  # only a simulation's case has a level in its name
+            return self.config["cases"][case.split("_")[0]]["images"]
+        return self.config["datasets"][dataset]["test"]
+
+    def shards(self, dataset: str, case: str) -> range:
+        """Numbers of the shards of a case."""
+        return range(-(-self.images(dataset, case) // self.config["shard_size"]))
+
+    def shard_rows(self, dataset: str, case: str, shard: int) -> tuple[int, int]:
+        """First row of a shard and the row after its last."""
+        first = shard * self.config["shard_size"]
+        return first, min(first + self.config["shard_size"], self.images(dataset, case))
+
+    def family(self, name: str) -> str:
+        """A regular expression that matches the names of a family's methods."""
+        names = [m.name.replace(".", r"\.") for m in self.methods.values() if m.family == name]
+        return "|".join(names) or "$."  # matches nothing
+
+
+def read_experiment(config: dict[str, Any], source: str) -> Experiment:
+    """Check a config and fill in its defaults.
+
+    Args:
+        config: as YAML gives it; changed in place.
+        source: the file or files it came from, for the messages.
+
+    Raises:
+        InputError: one line: source, key, value, what is allowed.
+    """
+    _validate(config, _schema("config"), source, ())
+    for name, entry in config["methods"].items():
+        path = ("methods", name)
+        if entry["family"] not in FAMILIES:
+            raise _error(
+                source, (*path, "family"), entry["family"], f"one of {', '.join(FAMILIES)}"
+            )
+        _validate(entry, _schema(f"methods/{entry['family']}"), source, path)
+    methods = {name: _method(name, entry, source) for name, entry in config["methods"].items()}
+    experiment = Experiment(config, methods)
+    _check_generators(config, source)
+    _check_sizes(config, source)
+    _check_tables(experiment, source)
+    return experiment
+
+
+def as_json(value: object) -> str:
+    """JSON in one spelling: the order of keys in a config must not rerun a job."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _schema(name: str) -> dict[str, Any]:
+    return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text())
+
+
+def _with_defaults(validator: type[Draft202012Validator]) -> type[Draft202012Validator]:
+    """A validator that fills in defaults before it looks (recipe of jsonschema's FAQ)."""
+    check = validator.VALIDATORS["properties"]
+
+    def fill(
+        inner: Draft202012Validator, properties: dict, instance: Any, schema: dict
+    ) -> Iterator[ValidationError]:
+        if isinstance(instance, dict):
+            for key, subschema in properties.items():
+                if isinstance(subschema, dict) and "default" in subschema:
+                    instance.setdefault(key, subschema["default"])
+        yield from check(inner, properties, instance, schema)
+
+    return extend(validator, {"properties": fill})
+
+
+_Defaulting = _with_defaults(Draft202012Validator)
+
+
+def _validate(instance: Any, schema: dict, source: str, path: tuple[str, ...]) -> None:
+    error = best_match(_Defaulting(schema).iter_errors(instance))
+    if error is None:
+        return
+    key = ".".join(str(part) for part in (*path, *error.absolute_path)) or "the whole file"
+    allowed = ""
+    if error.validator == "additionalProperties" and "properties" in error.schema:
+        allowed = f"; allowed: {', '.join(error.schema['properties'])}"
+    elif "description" in error.schema:
+        allowed = f"; {error.schema['description']}"
+    message = " ".join(error.message.split())
+    raise InputError(f"{source}: {key}: {message}{allowed}")
+
+
+def _error(source: str, path: tuple[str, ...], value: object, allowed: str) -> InputError:
+    return InputError(f"{source}: {'.'.join(path)}: {value!r} is not allowed; allowed: {allowed}")
+
+
+def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
+    preset = entry.get("preset", name)
+    settings = entry.get("settings", {})
+    needs_mask, finds_mask = entry.get("needs_mask", False), entry.get("finds_mask", False)
+    try:
+        if entry["family"] == "inversion":
+            known = configured(preset, settings)
+            needs_mask, finds_mask, has_lambda = (
+                known.needs_mask,
+                known.finds_mask,
+                known.has_lambda,
+            )
+        elif entry["family"] == "filters":
+            if preset not in FILTERS:
+                raise InputError(f"preset {preset!r} is unknown; allowed: {', '.join(FILTERS)}")
+            has_lambda = FILTERS[preset].has_lambda
+        else:
+            has_lambda = "lam" in entry
+    except InputError as error:
+        raise InputError(f"{source}: methods.{name}: {error}") from None
+    if has_lambda != ("lam" in entry):
+        need = "needs a grid `lam`" if has_lambda else "has no lambda; remove the key `lam`"
+        raise InputError(f"{source}: methods.{name}.lam: {preset} {need}")
+    lams = tuple(str(lam) for lam in entry["lam"]) if has_lambda else ("none",)
+    return Method(name, entry["family"], preset, lams, settings, needs_mask, finds_mask)
+
+
+def _check_generators(config: Mapping[str, Any], source: str) -> None:
+    for name, generator in config["generators"].items():
+        if name not in config["datasets"]:
+            raise _error(source, ("generators", name), name, ", ".join(config["datasets"]))
+        levels = config["datasets"][name]["resolution"].bit_length() - 2
+        if len(generator["widths"]) != levels:
+            raise _error(
+                source,
+                ("generators", name, "widths"),
+                generator["widths"],
+                f"{levels} numbers, one per level from 4 x 4 to the data set's resolution",
+            )
+
+
+def _check_sizes(config: Mapping[str, Any], source: str) -> None:
+    for name, dataset in config["datasets"].items():
+        if dataset["test"] < config["folds"]:
+            allowed = f"at least as many images as folds ({config['folds']})"
+            raise _error(source, ("datasets", name, "test"), dataset["test"], allowed)
+        for key in ("path", "masks"):
+            folder = dataset.get(key)
+            if folder is not None and not Path(folder).is_dir():
+                raise _error(source, ("datasets", name, key), folder, "an existing folder")
+    for name, case in config["cases"].items():
+        if case["corruption"] == "irregular" and case["area"][0] > case["area"][1]:
+            raise _error(source, ("cases", name, "area"), case["area"], "the least area first")
+
+
+def _check_tables(experiment: Experiment, source: str) -> None:
+    config = experiment.config
+    for name in experiment.tables():
+        table = config["tables"][name]
+        several = "datasets" in table
+        named = {
+            "datasets": table["datasets"] if several else [table["dataset"]],
+            "cases": table["cases"] if several else [table["case"]],
+            "methods": table["methods"],
+        }
+        for kind, values in named.items():
+            key = kind if several or kind == "methods" else kind[:-1]
+            for value in values:
+                if value not in config[kind]:
+                    raise _error(source, ("tables", name, key), value, ", ".join(config[kind]))
+        for dataset in named["datasets"]:
+            if dataset not in config["generators"]:
+                raise InputError(f"{source}: generators: no entry for data set {dataset!r}")
+            if config["datasets"][dataset].get("masks") is not None:
+                allowed = "null, since synthetic corruption needs clean test images"
+                raise _error(source, ("datasets", dataset, "masks"), "a folder", allowed)
+            for case in named["cases"]:
+                _check_block(config, dataset, case, source)
+    if experiment.simulation is not None:
+        _check_simulation(config, experiment.simulation["case"], source)
+
+
+def _check_block(config: Mapping[str, Any], dataset: str, case: str, source: str) -> None:
+    size, resolution = (
+        config["cases"][case].get("size", 0),
+        config["datasets"][dataset]["resolution"],
+    )
+    if size > resolution:
+        allowed = f"at most {resolution}, the resolution of data set {dataset}"
+        raise _error(source, ("cases", case, "size"), size, allowed)
+
+
+def _check_simulation(config: Mapping[str, Any], case: str, source: str) -> None:
+    settings = config["cases"][case]
+    if settings["fill"]["kind"] != "noise":
+        raise _error(source, ("cases", case, "fill.kind"), settings["fill"]["kind"], "noise")
+    if settings["images"] < config["folds"]:
+        allowed = f"at least as many images as folds ({config['folds']})"
+        raise _error(source, ("cases", case, "images"), settings["images"], allowed)

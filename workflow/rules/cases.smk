@@ -1,0 +1,54 @@
+# Test images with known corruption: results/cases/{dataset}/{case}.npz
+rule case:
+    input:
+        "results/datasets/{dataset}/test.npy",
+    output:
+        case="results/cases/{dataset}/{case}.npz",
+        preview="results/cases/{dataset}/{case}.png",
+    log:
+        "results/logs/case/{dataset}/{case}.log",
+    benchmark:
+        "results/benchmarks/case/{dataset}/{case}.tsv"
+    wildcard_constraints:
+        case="[^_]+",
+    conda:
+        "../../envs/rgi.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=lambda wildcards: as_json(config["cases"][wildcards.case]),
+        seed=config["seed"],
+    shell:
+        "python $SCRIPTS/synthesise_case.py --images {input:q} --name {wildcards.case:q}"
+        " --settings {params.settings:q} --seed {params.seed}"
+        " --output {output.case:q} --preview {output.preview:q} > {log:q} 2>&1"
+
+
+# x = G(z) + s, the setting of theorems 1 and 2.
+rule simulation:
+    input:
+        "results/generators/{dataset}/generator.pt",
+    output:
+        case="results/cases/{dataset}/{case}_{level}.npz",
+        preview="results/cases/{dataset}/{case}_{level}.png",
+    log:
+        "results/logs/simulation/{dataset}/{case}_{level}.log",
+    benchmark:
+        "results/benchmarks/simulation/{dataset}/{case}_{level}.tsv"
+    wildcard_constraints:
+        case="[^_]+",
+        level=r"-?[0-9.]+",
+    conda:
+        "../../envs/rgi.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=lambda wildcards: as_json(config["cases"][wildcards.case]),
+        seed=config["seed"],
+    shell:
+        "python $SCRIPTS/synthesise_simulation.py --generator {input:q} --name {wildcards.case:q}"
+        " --level={wildcards.level} --settings {params.settings:q} --seed {params.seed}"
+        " --output {output.case:q} --preview {output.preview:q} > {log:q} 2>&1"

@@ -1,0 +1,33 @@
+# Every metric of every restored image: results/scores/{dataset}/{case}/{method}.csv
+rule scores:
+    input:
+        case="results/cases/{dataset}/{case}.npz",
+        restorations=lambda wildcards: expand(
+            "results/restorations/{dataset}/{case}/{method}/{lam}/{shard}.npz",
+            lam=experiment.methods[wildcards.method].lams,
+            shard=experiment.shards(wildcards.dataset, wildcards.case),
+            allow_missing=True,
+        ),
+    output:
+        "results/scores/{dataset}/{case}/{method}.csv",
+    log:
+        "results/logs/scores/{dataset}/{case}/{method}.log",
+    benchmark:
+        "results/benchmarks/scores/{dataset}/{case}/{method}.tsv"
+    conda:
+        "../../envs/rgi.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        directory="results/restorations/{dataset}/{case}/{method}",
+        lams=lambda wildcards: [f"--lam={lam}" for lam in experiment.methods[wildcards.method].lams],
+        shards=lambda wildcards: len(experiment.shards(wildcards.dataset, wildcards.case)),
+        metrics=[f"--metrics={metric}" for metric in config["metrics"]],
+        mask=lambda wildcards: (
+            "--has-mask" if experiment.methods[wildcards.method].has_mask else "--no-has-mask"
+        ),
+    shell:
+        "python $SCRIPTS/score_restorations.py --case {input.case:q} --restorations {params.directory:q}"
+        " {params.lams} --shards {params.shards} {params.metrics} {params.mask}"
+        " --output {output:q} > {log:q} 2>&1"

@@ -1,0 +1,30 @@
+# The progressive GAN of each data set: results/generators/{dataset}/
+# checkpoint.pt is no declared output: a killed training must find it again.
+rule generator:
+    input:
+        "results/datasets/{dataset}/train.npy",
+    output:
+        generator="results/generators/{dataset}/generator.pt",
+        discriminator="results/generators/{dataset}/discriminator.pt",
+        samples="results/generators/{dataset}/samples.png",
+    log:
+        "results/logs/generator/{dataset}.log",
+    benchmark:
+        "results/benchmarks/generator/{dataset}.tsv"
+    priority: 1
+    conda:
+        "../../envs/rgi.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=2000,
+        runtime=24 * 60,
+        gpu=0 if config["device"] == "cpu" else 1,
+    params:
+        directory=lambda wildcards, output: Path(output.generator).parent,
+        settings=lambda wildcards: as_json(config["generators"][wildcards.dataset]),
+        seed=config["seed"],
+        device=config["device"],
+    shell:
+        "python $SCRIPTS/train_generator.py --images {input:q} --settings {params.settings:q}"
+        " --seed {params.seed} --device {params.device} --threads {threads}"
+        " --directory {params.directory:q} > {log:q} 2>&1"

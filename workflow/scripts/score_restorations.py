@@ -1,0 +1,36 @@
+"""Score all restorations of one method on one case."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rgi.command import pin_threads, run
+
+
+def main(
+    *,
+    case: Annotated[Path, typer.Option(help="cases/{dataset}/{case}.npz")],
+    restorations: Annotated[Path, typer.Option(help="restorations/{dataset}/{case}/{method}")],
+    lam: Annotated[list[str], typer.Option(help="name of a folder in RESTORATIONS; repeated")],
+    shards: Annotated[int, typer.Option(help="files in each of these folders")],
+    metrics: Annotated[
+        list[str], typer.Option(help="psnr, ssim, lpips, rmse, dice or auroc; repeated")
+    ],
+    has_mask: Annotated[
+        bool, typer.Option("--has-mask/--no-has-mask", help="the method finds or is given a mask")
+    ],
+    output: Annotated[Path, typer.Option(help="CSV to write")],
+) -> None:
+    """Read a case and {restorations}/{lam}/{shard}.npz, write a CSV with one value per row.
+
+    Columns: index, lam, metric, region, value. --lam and --metrics are repeated.
+    """
+    from rgi.evaluation.scoring import score_restorations, write_scores
+
+    pin_threads(1)
+    write_scores(output, score_restorations(case, restorations, lam, shards, metrics, has_mask))
+
+
+if __name__ == "__main__":
+    run(main)
