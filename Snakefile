@@ -2,6 +2,7 @@
 import sys
 from os.path import relpath
 from pathlib import Path
+from shlex import join, quote
 
 sys.path[:0] = [workflow.basedir, str(Path(workflow.basedir) / "workflow")]
 
@@ -17,15 +18,16 @@ try:
 except InputError as error:
     sys.exit(f"error: {error}")
 
-OVERLAYS = [relpath(path) for path in workflow.configfiles if Path(path).name != "config.yaml"]
-COMMAND = " ".join(["snakemake", *(["--configfile", *OVERLAYS] if OVERLAYS else [])])
+DEFAULT = Path(workflow.basedir, "config.yaml")
+OVERLAYS = [relpath(path) for path in workflow.configfiles if not DEFAULT.samefile(path)]
+COMMAND = join(["snakemake", *(["--configfile", *OVERLAYS] if OVERLAYS else [])])
 
 
 # Not parameters, lest a moved project reruns everything. PYTHONPATH: scripts find the library also
 # in an environment in which it is not installed.
 shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={workflow.basedir!r}"
-    f" SCRIPTS={workflow.basedir + '/workflow/scripts'!r}; "
+    f"set -euo pipefail; export PYTHONPATH={quote(str(workflow.basedir))}"
+    f" SCRIPTS={quote(str(Path(workflow.basedir, 'workflow', 'scripts')))}; "
 )
 
 
@@ -34,6 +36,7 @@ wildcard_constraints:
     case=r"[A-Za-z0-9._-]+",
     method=r"[A-Za-z0-9.-]+",
     lam=r"[0-9.e+-]+|none",
+    level=r"-?[0-9.]+(e[+-]?[0-9]+)?",
     shard=r"\d+",
 
 

@@ -2,8 +2,10 @@
 
 import inspect
 import logging
+import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, get_origin
 
 import typer
@@ -42,6 +44,34 @@ def _with_options(main: Callable[..., None]) -> Callable[..., None]:
 def _is_bare(parameter: inspect.Parameter) -> bool:
     annotated = get_origin(parameter.annotation) is Annotated
     return parameter.default is parameter.empty and not annotated
+
+
+def shard(first: int, last: int, count: int, source: Path) -> slice:
+    """Say which of the `count` rows of `source` a job is about: from `first` to before `last`.
+
+    Raises:
+        InputError: no row, or rows that `source` does not have.
+    """
+    if not 0 <= first < last <= count:
+        raise InputError(f"--first {first} --last {last}: {source} has rows 0 to {count}")
+    return slice(first, last)
+
+
+def parse_lam(text: str) -> float | None:
+    """Read --lam: a number, or `none` for a method without one.
+
+    Raises:
+        InputError: neither.
+    """
+    if text == "none":
+        return None
+    try:
+        lam = float(text)
+    except ValueError:
+        lam = math.nan
+    if not math.isfinite(lam):
+        raise InputError(f"--lam {text}: expected a number, or none")
+    return lam
 
 
 def pin_threads(threads: int) -> None:

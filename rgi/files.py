@@ -1,7 +1,10 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,19 +12,25 @@ import numpy as np
 
 from rgi.errors import InputError
 
+# What numpy raises when a file's content is not what its name promises.
+DAMAGED_ARRAY = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+
 
 @contextlib.contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` only if the block succeeds.
 
     The suffix is kept, since many libraries choose the format by it. The name is fixed, so that a
-    killed run leaves at most one partial file, which the next run overwrites.
+    killed run leaves at most one partial file, which the next run overwrites. The content reaches
+    the disk before the name does: after a power cut there is no empty file under it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -46,7 +55,8 @@ def load_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: no such file") from None
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]}; expected arrays {', '.join(names)}") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    # TypeError: a single array, as in a .npy file, is no context manager.
+    except (*DAMAGED_ARRAY, OSError, TypeError) as error:
         raise InputError(
-            f"{path}: not a readable .npz file ({error}); delete it and run again"
+            f"{path}: not a readable .npz file ({error}); expected arrays {', '.join(names)}"
         ) from None

@@ -16,6 +16,7 @@ from experiment import read_experiment  # noqa: E402
 from rgi.errors import InputError  # noqa: E402
 
 # (what is wrong, where, the bad value, words of the message)
+NAN = float("nan")
 BAD = [
     ("unknown key", "sede", 1, r"'sede' was unexpected\); allowed: seed, device"),
     ("typo in a nested key", "datasets.digits.resolutoin", 16, "datasets.digits: .*resolutoin"),
@@ -59,6 +60,16 @@ BAD = [
     ("unknown method in a table", "tables.inpainting.methods", ["rg"], "allowed: l2"),
     ("no method in a table", "tables.inpainting.methods", [], "tables.inpainting.methods"),
     ("simulation without noise", "tables.simulation.case", "grey", "cases.grey.fill.kind"),
+    ("simulation of what is given", "tables.simulation.case", "own", "cases.own.fill.kind"),
+    ("fewer generated images than folds", "tables.simulation.images", 3, "as many images as folds"),
+    ("no table", "tables", {"inpainting": None, "simulation": None}, "tables: all are null"),
+    ("nothing to show", "metrics", ["rmse"], "metrics: .* psnr or ssim, which the inpainting"),
+    ("no error to show", "metrics", ["psnr", "dice"], "metrics: .* rmse, which the simulation"),
+    ("no number", "tables.simulation.levels", [0, NAN], "tables.simulation.levels.1: nan"),
+    ("no finite number", "methods.rgi.lam", [float("inf")], "methods.rgi.lam.0: inf"),
+    ("a fill for what is given", "cases.own.fill", {"kind": "patch"}, "cases.own: .*'fill'"),
+    ("no fill", "cases.x", {"corruption": "block", "size": 2}, "cases.x: 'fill' is a required"),
+    ("clean images as given", "tables.inpainting.cases", ["own"], "datasets.digits.masks: None"),
 ]
 
 
@@ -83,7 +94,45 @@ def config():
         "size": 2,
         "fill": {"kind": "constant", "value": 0},
     }
+    found["cases"]["own"] = {"corruption": "given"}
     return found
+
+
+@pytest.fixture
+def given(config, tmp_path):
+    """An experiment on one's own corrupted images."""
+    source = {"source": "folder", "path": str(tmp_path), "masks": str(tmp_path)}
+    config["datasets"]["mine"] = source | {"resolution": 16, "channels": 1, "test": 8}
+    config["generators"]["mine"] = config["generators"]["digits"]
+    table = {"datasets": ["mine"], "cases": ["own"], "methods": ["rgi", "yeh-with-mask"]}
+    config["tables"] = {"inpainting": table}
+    return config
+
+
+def test_images_with_masks_are_for_given_cases_and_need_a_metric_of_masks(given):
+    experiment = read_experiment(copy.deepcopy(given), "own.yaml")
+    assert experiment.images("mine", "own") == 8
+
+    with pytest.raises(InputError, match="metrics: .* dice or auroc"):
+        read_experiment(copy.deepcopy(given) | {"metrics": ["psnr"]}, "own.yaml")
+    given["tables"]["inpainting"]["cases"] = ["block"]
+    with pytest.raises(
+        InputError, match="cases: 'block' .* given, since data set 'mine' has masks"
+    ):
+        read_experiment(given, "own.yaml")
+
+
+def test_a_methods_mask_is_given_found_or_none(config):
+    methods = read_experiment(config, "config.yaml").methods
+    masks = {name: methods[name].mask for name in ("yeh-with-mask", "rgi", "l2", "median")}
+    assert masks == {"yeh-with-mask": "given", "rgi": "found", "l2": "none", "median": "none"}
+
+
+def test_a_level_is_a_case_of_its_own_however_small(config):
+    config["tables"]["simulation"]["levels"] = [-1, 0.00001]
+    experiment = read_experiment(config, "config.yaml")
+    case = config["tables"]["simulation"]["case"]
+    assert experiment.table("simulation")["cases"] == [f"{case}_-1", f"{case}_1e-05"]
 
 
 def test_the_default_config_is_valid_and_keeps_what_is_written(config):

@@ -19,6 +19,7 @@ from rgi.corruption import (
     Noise,
     Patch,
     RandomPixels,
+    given_case,
     load_case,
     make_case,
     read_corruption,
@@ -175,8 +176,8 @@ def test_a_patch_is_another_image_at_the_same_place(images):
         ({"corruption": "block", "size": 2.5}, "size: 2.5; expected a whole number"),
         ({"corruption": "block", "size": 4, "position": "left"}, "'left'; allowed: centre or"),
         ({"corruption": "block", "size": 4, "fraction": 0.1}, "unknown key 'fraction'"),
-        ({"corruption": "random", "fraction": 0}, "fraction: 0; must lie between 0 and 1"),
-        ({"corruption": "random", "fraction": 1}, "fraction: 1; must lie between"),
+        ({"corruption": "random", "fraction": 0}, "fraction: 0.0; must lie between 0 and 1"),
+        ({"corruption": "random", "fraction": 1}, "fraction: 1.0; must lie between"),
         ({"corruption": "irregular", "area": [0.2, 0.1]}, r"area: \[0.2, 0.1\]; expected"),
         ({"corruption": "irregular", "area": [0, 0.1]}, "low <= high < 1"),
         ({"corruption": "irregular", "area": [0.1]}, r"area: \[0.1\]"),
@@ -206,6 +207,53 @@ def test_a_bad_setting_is_named_in_one_line(values, message):
 def test_corruption_that_does_not_fit_is_named(images, mask, fill, count, message):
     with pytest.raises(InputError, match=message):
         make_case(images[:count], [0], mask, fill, seed=0, name="case")
+
+
+# Corruption that the images came with
+
+
+def test_given_masks_make_a_case_whose_clean_images_are_unknown(images):
+    masks = np.random.default_rng(1).integers(0, 2, (7, 16, 16), dtype=np.uint8)
+    case = given_case(images, masks)
+    assert np.array_equal(case.corrupted, images) and case.corrupted.dtype == np.float32
+    assert np.array_equal(case.mask, masks == 1) and case.mask.dtype == bool
+    assert case.clean.shape == images.shape and case.clean.dtype == np.float32
+    assert np.isnan(case.clean).all()
+    assert case.index.tolist() == list(range(7)) and case.index.dtype == np.int64
+
+
+def test_given_masks_must_be_one_for_each_image(images):
+    for shape in ((6, 16, 16), (7, 16, 15)):
+        with pytest.raises(InputError, match="expected one for each of the images"):
+            given_case(images, np.zeros(shape, np.uint8))
+
+
+def test_the_script_takes_given_masks_and_refuses_them_elsewhere(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), dtype=np.uint8)
+    masks = np.zeros((3, 16, 16), np.uint8)
+    masks[1, 4:8] = 1
+    np.save(tmp_path / "test.npy", images)
+    np.save(tmp_path / "test_masks.npy", masks)
+
+    def start(settings, **more):
+        paths = {"images": tmp_path / "test.npy", "output": tmp_path / "case.npz"}
+        paths |= {"preview": tmp_path / "case.png", "name": "real"}
+        return call("synthesise_case.py", settings=json.dumps(settings), **paths, **more)
+
+    done = start({"corruption": "given"}, masks=tmp_path / "test_masks.npy")
+    assert done.returncode == 0, done.stderr
+    case = load_case(tmp_path / "case.npz")
+    assert np.array_equal(case.mask, masks == 1)
+    assert np.abs(case.corrupted[:, 0] * 127.5 + 127.5 - images[..., 0]).max() < 1e-3
+    assert Image.open(tmp_path / "case.png").height < 3 * 64
+    block = {"corruption": "block", "size": 3, "fill": {"kind": "patch"}}
+    for settings, more, message in (
+        ({"corruption": "given"}, {}, "--masks: missing"),
+        ({"corruption": "given", "size": 3}, {}, "unknown key 'size'"),
+        (block, {"masks": tmp_path / "test_masks.npy"}, "only the corruption given takes masks"),
+    ):
+        failed = start(settings, **more)
+        assert failed.returncode == 1 and message in failed.stderr
 
 
 # Files and scripts

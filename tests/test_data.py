@@ -12,8 +12,8 @@ import torch
 import yaml
 from PIL import Image
 
-from rgi.data import open_images, prepare, save_preview, to_tensor, to_uint8
-from rgi.data.folder import UnreadableImageError, crop_and_resize, decode
+from rgi.data import open_images, open_masks, prepare, save_preview, to_tensor, to_uint8
+from rgi.data.folder import UnreadableImageError, crop_and_resize, decode, resize_mask
 from rgi.data.preparation import stream_array
 from rgi.data.sources import BRICK_BANDS, brick_corners
 from rgi.errors import InputError
@@ -120,7 +120,7 @@ def test_a_failing_stream_leaves_nothing_behind(tmp_path):
 def test_a_failing_source_leaves_no_part_behind(tmp_path):
     grey(tmp_path / "in" / "a.png")
     grey(tmp_path / "in" / "b.png")
-    assert "found 0 readable images for training" in refusal(
+    assert "found 0 usable images for training" in refusal(
         folder_settings(tmp_path / "in"), tmp_path / "out"
     )
 
@@ -290,7 +290,7 @@ def test_unusable_files_are_skipped_and_listed_with_the_reason(tmp_path):
 
 def test_a_decompression_bomb_is_skipped(tmp_path, monkeypatch):
     for number in range(4):
-        grey(tmp_path / "in" / f"{number}.png")
+        grey(tmp_path / "in" / f"{number}.png", value=number)
     grey(tmp_path / "in" / "bomb.png", size=(100, 100))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     prepare(folder_settings(tmp_path / "in"), tmp_path / "out", seed=0)
@@ -395,6 +395,51 @@ def test_masks_that_do_not_pair_up_are_refused(tmp_path, spoil, message):
     settings = masked_folder(tmp_path, masked=2)
     spoil(tmp_path)
     assert message in refusal(settings, tmp_path / "out")
+
+
+def test_masks_are_read_as_zeros_and_ones(tmp_path):
+    np.save(tmp_path / "masks.npy", np.eye(4, dtype=np.uint8)[None])
+    assert open_masks(tmp_path / "masks.npy").shape == (1, 4, 4)
+    for wrong in (np.full((1, 4, 4), 255, np.uint8), np.zeros((1, 4, 4, 1), np.uint8)):
+        np.save(tmp_path / "masks.npy", wrong)
+        with pytest.raises(InputError, match=r"masks.npy: .*; expected"):
+            open_masks(tmp_path / "masks.npy")
+
+
+@pytest.mark.parametrize("side", [3, 8, 20, 23])
+def test_a_shrunk_mask_marks_every_pixel_that_a_marked_one_touches(side):
+    random = np.random.default_rng(side)
+    for _ in range(20):
+        mask = random.random((20, 20)) < 0.02
+        expected = np.zeros((side, side), bool)
+        for row, column in np.argwhere(mask):
+            # In units of 1 / (20 * side) of the picture, all edges are whole numbers.
+            for i in range(side):
+                for j in range(side):
+                    rows = i * 20 < (row + 1) * side and row * side < (i + 1) * 20
+                    columns = j * 20 < (column + 1) * side and column * side < (j + 1) * 20
+                    expected[i, j] |= rows and columns
+        assert np.array_equal(resize_mask(mask, side), expected)
+
+
+def test_training_files_that_equal_a_held_out_one_are_left_out(tmp_path):
+    settings = masked_folder(tmp_path, masked=3)
+    for number in range(3):  # whichever is drawn, and whichever is not
+        copied = (tmp_path / "images" / f"{number}.jpg").read_bytes()
+        (tmp_path / "images" / f"copy{number}.jpg").write_bytes(copied)
+    prepare(settings, tmp_path / "out", seed=0)
+    info = read_info(tmp_path / "out")
+    reasons = {entry["name"]: entry["reason"] for entry in info["skipped"]}
+    assert reasons == {f"copy{n}.jpg": f"duplicate of {n}.jpg" for n in range(3)}
+    assert info["counts"]["train"] == 5
+
+
+def test_training_files_that_equal_a_test_image_are_left_out(tmp_path):
+    for number in range(6):
+        grey(tmp_path / "in" / f"{number}.png", value=20 * (number // 2))  # pairs
+    prepare(folder_settings(tmp_path / "in"), tmp_path / "out", seed=0)
+    train, test = (open_images(tmp_path / "out" / f"{part}.npy") for part in ("train", "test"))
+    assert not set(train.ravel().tolist()) & set(test.ravel().tolist())
 
 
 def test_too_few_images_names_the_folder_and_both_counts(tmp_path):

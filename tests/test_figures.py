@@ -1,10 +1,13 @@
 """Figures show what they say, in one look, as PNG and PDF."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from rgi.corruption import load_case, save_case
 from rgi.errors import InputError
 from rgi.evaluation.scoring import score_restorations
 from rgi.evaluation.selection import select_lambda, write_selection
@@ -36,7 +39,7 @@ def saved(tmp_path):
 @pytest.fixture
 def simulation():
     rows = [
-        (method, level, "rmse", "whole", "mean", 0.2 + number, 0.1 + number, 0.3 + number)
+        (method, level, "rmse", "whole", "rms", 0.2 + number, 0.1 + number, 0.3 + number)
         for number, method in enumerate(METHODS)
         for level in ("-1", "0", "0.5")
     ]
@@ -78,6 +81,19 @@ def test_sensitivity_has_a_panel_per_case_and_metric_and_a_tick_per_lambda(sensi
     saved(figure)
 
 
+def test_sensitivity_shows_the_map_where_the_truth_is_unknown(sensitivity, saved):
+    names = {"psnr": "dice", "ssim": "auroc"}
+    given = sensitivity[(sensitivity["dataset"] == "brick") & (sensitivity["metric"] != "rmse")]
+    given = given.assign(metric=given["metric"].map(names))
+    figure = lambda_sensitivity_figure(given)
+
+    assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == [
+        "brick\nDice",
+        "brick\nAUROC",
+    ]
+    saved(figure)
+
+
 def test_equal_figures_give_equal_files(simulation, saved):
     assert saved(simulation_figure(simulation)) == saved(simulation_figure(simulation))
 
@@ -109,7 +125,7 @@ def results(tmp_path):
                 }
                 save_arrays(folder / lam / f"{shard}.npz", arrays)
         scores = score_restorations(
-            tmp_path / "cases/digits/block.npz", folder, lams, 2, ["psnr"], True
+            tmp_path / "cases/digits/block.npz", folder, lams, 2, ["psnr"], "found"
         )
         selection = select_lambda(scores, 2, 0)
         write_selection(tmp_path / f"selection/digits/block/{method}.csv", selection)
@@ -126,6 +142,16 @@ def test_a_strip_shows_the_first_images_in_order(results):
     assert np.allclose(pictures["input"] + pictures["truth"], 1)  # -clean and clean
     assert np.allclose(pictures["l2"], 0.625)
     assert np.array_equal(pictures["true\nmask"], pictures["rgi\nmask"])
+
+
+def test_an_unknown_truth_is_an_empty_panel(results):
+    path = results / "cases/digits/block.npz"
+    case = load_case(path)
+    save_case(path, replace(case, clean=np.full_like(case.clean, np.nan)))
+    strip = restoration_strip(results, "digits", "block", ["l2"], [], rows=3)
+
+    assert strip.columns[1].title == "truth\nunknown"
+    assert len(np.unique(strip.columns[1].pictures)) == 1
 
 
 def test_restorations_become_a_figure(results, saved):

@@ -11,6 +11,7 @@ from skimage.filters import median
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from rgi.baselines import FILTERS, apply_filter
+from rgi.command import parse_lam, shard
 from rgi.errors import InputError
 from rgi.files import load_arrays, save_arrays
 
@@ -26,7 +27,7 @@ def images(request):
 
 
 def lam_of(method):
-    return "0.2" if FILTERS[method].has_lambda else "none"
+    return 0.2 if FILTERS[method].has_lambda else None
 
 
 @pytest.mark.parametrize("method", FILTERS)
@@ -56,19 +57,19 @@ class TestEveryFilter:
 
     def test_brings_a_noisy_ramp_nearer_to_the_ramp(self, images, method):
         ramp = np.broadcast_to(np.linspace(-1, 1, 16)[:, None], images.shape)
-        filtered = apply_filter(images, method, "0.3" if FILTERS[method].has_lambda else "none")
+        filtered = apply_filter(images, method, 0.3 if FILTERS[method].has_lambda else None)
         before, after = (np.square(x - ramp).mean() for x in (images, filtered.restored))
         assert after < 0.8 * before
 
 
 def test_median_is_scikit_image_s(images):
-    filtered = apply_filter(images, "median", "none", {"radius": 2})
+    filtered = apply_filter(images, "median", settings={"radius": 2})
     for channel, restored in zip(images[1], filtered.restored[1], strict=True):
         assert np.array_equal(restored, median(channel, np.ones((5, 5))))
 
 
 def test_total_variation_is_scikit_image_s(images):
-    restored = apply_filter(images, "total-variation", "0.3").restored[2]
+    restored = apply_filter(images, "total-variation", 0.3).restored[2]
     if len(restored) == 1:
         expected = denoise_tv_chambolle(images[2, 0], weight=0.3)[None]
     else:
@@ -79,7 +80,7 @@ def test_total_variation_is_scikit_image_s(images):
 
 def test_non_local_means_is_scikit_image_s(images):
     settings = {"patch_size": 3, "distance": 4}
-    restored = apply_filter(images, "non-local-means", "0.2", settings).restored[3]
+    restored = apply_filter(images, "non-local-means", 0.2, settings).restored[3]
     options = {"h": 0.2, "patch_size": 3, "patch_distance": 4}
     if len(restored) == 1:
         expected = denoise_nl_means(images[3, 0], **options)[None]
@@ -92,7 +93,7 @@ def test_non_local_means_is_scikit_image_s(images):
 def test_median_removes_a_single_wrong_pixel_and_scores_it_highest():
     image = np.full((1, 3, 16, 16), 0.5, np.float32)
     image[0, :, 4, 9] = -1
-    filtered = apply_filter(image, "median", "none", {"radius": 1})
+    filtered = apply_filter(image, "median", settings={"radius": 1})
     assert np.array_equal(filtered.restored, np.full_like(image, 0.5))
     assert np.unravel_index(filtered.score[0].argmax(), (16, 16)) == (4, 9)
     assert filtered.score[0, 4, 9] == pytest.approx(1.5 * np.sqrt(3))
@@ -100,20 +101,20 @@ def test_median_removes_a_single_wrong_pixel_and_scores_it_highest():
 
 @pytest.mark.parametrize("method", ["total-variation", "non-local-means"])
 def test_a_larger_lambda_smooths_more_and_a_tiny_one_not_at_all(images, method):
-    moved = [apply_filter(images, method, lam).score.mean() for lam in ("0.001", "0.1", "0.5")]
+    moved = [apply_filter(images, method, lam).score.mean() for lam in (0.001, 0.1, 0.5)]
     assert moved[0] < 0.01 < moved[1] < moved[2]
 
 
 @pytest.mark.parametrize(
     ("method", "lam", "settings", "message"),
     [
-        ("mean", "none", {}, "'mean'; allowed: median, total-variation, non-local-means"),
-        ("median", "0.1", {}, "lam: 0.1; this filter has no lambda"),
-        ("total-variation", "none", {}, "lam: none; expected a number greater than 0"),
-        ("non-local-means", "0", {}, "lam: 0; expected a number"),
-        ("non-local-means", "nan", {}, "lam: nan; expected a number"),
-        ("median", "none", {"radius": 0}, "radius: 0; must be at least 1"),
-        ("median", "none", {"size": 3}, "unknown key 'size'; allowed: radius"),
+        ("mean", None, {}, "'mean'; allowed: median, total-variation, non-local-means"),
+        ("median", 0.1, {}, "lam: 0.1; this filter has no lambda"),
+        ("total-variation", None, {}, "lam: none; expected a number greater than 0"),
+        ("non-local-means", 0.0, {}, "lam: 0.0; expected a number"),
+        ("non-local-means", float("nan"), {}, "lam: nan; expected a number"),
+        ("median", None, {"radius": 0}, "radius: 0; must be at least 1"),
+        ("median", None, {"size": 3}, "unknown key 'size'; allowed: radius"),
     ],
 )
 def test_a_bad_setting_is_named(images, method, lam, settings, message):
@@ -125,8 +126,8 @@ def test_the_script_restores_one_shard(tmp_path):
     images = np.random.default_rng(0).uniform(-1, 1, (4, 3, 16, 16)).astype(np.float32)
     save_arrays(tmp_path / "case.npz", {"corrupted": images, "index": np.array([7, 8, 11, 12])})
 
-    def call(first, last):
-        options = {"case": tmp_path / "case.npz", "method": "total-variation", "lam": 0.3}
+    def call(first, last, lam=0.3):
+        options = {"case": tmp_path / "case.npz", "method": "total-variation", "lam": lam}
         options |= {"settings": json.dumps({"iterations": 50}), "first": first, "last": last}
         options |= {"output": tmp_path / "out.npz"}
         arguments = [f"--{name}={value}" for name, value in options.items()]
@@ -135,8 +136,24 @@ def test_the_script_restores_one_shard(tmp_path):
 
     assert call(1, 3).returncode == 0
     read = load_arrays(tmp_path / "out.npz", "restored", "score", "index", "seconds")
-    expected = apply_filter(images[1:3], "total-variation", "0.3", {"iterations": 50})
+    expected = apply_filter(images[1:3], "total-variation", 0.3, {"iterations": 50})
     assert np.array_equal(read["restored"], expected.restored)
     assert read["index"].tolist() == [8, 11] and read["seconds"].dtype == np.float64
-    failed = call(2, 5)
-    assert failed.returncode == 1 and "rows 0 to 4" in failed.stderr
+    for arguments, message in (((2, 5), "rows 0 to 4"), ((1, 3, "a"), "error: --lam a: expected")):
+        failed = call(*arguments)
+        assert failed.returncode == 1 and message in failed.stderr
+
+
+def test_lambda_is_a_number_or_none():
+    assert parse_lam("0.05") == 0.05
+    assert parse_lam("none") is None
+    for text in ("", "None", "nan", "inf", "0,1"):
+        with pytest.raises(InputError, match=f"--lam {text}: expected a number, or none"):
+            parse_lam(text)
+
+
+def test_a_shard_lies_inside_its_case():
+    assert shard(1, 3, 4, "case.npz") == slice(1, 3)
+    for first, last in ((-1, 2), (2, 2), (3, 1), (0, 5)):
+        with pytest.raises(InputError, match="case.npz has rows 0 to 4"):
+            shard(first, last, 4, "case.npz")

@@ -159,7 +159,10 @@ def test_every_metric_is_registered_under_its_name():
         "lpips",
         "rmse",
     ]
-    assert [name for name, metric in METRICS.items() if metric.needs_mask] == ["dice"]
+    assert [name for name, metric in METRICS.items() if metric.compares != "images"] == [
+        "dice",
+        "auroc",
+    ]
 
 
 @pytest.fixture

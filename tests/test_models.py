@@ -171,6 +171,13 @@ def test_the_running_average_approaches_the_batch_statistic():
     torch.testing.assert_close(spread.average, current, rtol=1e-3, atol=1e-3)
 
 
+def test_the_running_average_learns_only_where_it_may():
+    spread = Discriminator(SMALL).train().spread
+    spread.learns = False
+    appended = spread(3 * normal(4, 8, 4, 4))[0, -1, 0, 0]
+    assert spread.average == 1 != appended
+
+
 def test_eval_judges_an_image_alone_as_in_a_batch():
     discriminator = Discriminator(SMALL)
     images = normal(8, 3, 32, 32)

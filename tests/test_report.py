@@ -36,20 +36,25 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture
 def sources(tmp_path):
-    """A table with a hostile method name, one without a layout, a figure and two sheets."""
+    """Tables with a hostile method name and a choice at the edge, a figure and two sheets."""
     tables = tmp_path / "tables"
     tables.mkdir()
     (tables / "cost.csv").write_text(
         HEADER + f"digits,block,{HOSTILE},seconds,whole,mean,1.5,1.2,1.8,32,none,\n"
     )
-    (tables / "anomaly-detection.csv").write_text("method,score\nown,0.123\n")
+    row = "digits,block,rgi,psnr,whole,mean,{},,,32,{},,{}\n"
+    (tables / "lambda-sensitivity.csv").write_text(
+        HEADER.replace("\n", ",chosen\n")
+        + row.format(20, 0.1, "no")
+        + row.format(20.123, 0.2, "yes")
+    )
     pictures = {}
     for name in ("figures/restorations.png", "digits/preview.png", "digits/samples.png"):
         pictures[name] = tmp_path / name
         pictures[name].parent.mkdir(exist_ok=True)
         Image.fromarray(np.zeros((40, 60), np.uint8)).save(pictures[name])
     return Sources(
-        [tables / "cost.csv", tables / "anomaly-detection.csv"],
+        [tables / "cost.csv", tables / "lambda-sensitivity.csv"],
         [pictures["figures/restorations.png"]],
         [pictures["digits/preview.png"]],
         [pictures["digits/samples.png"]],
@@ -82,8 +87,8 @@ def test_every_link_of_the_contents_leads_somewhere(page):
 
     assert targets == [
         "restorations",
+        "lambda-sensitivity",
         "cost",
-        "anomaly-detection",
         "data",
         "settings",
         "environment",
@@ -95,11 +100,11 @@ def test_it_holds_tables_captions_settings_and_environment(page):
     for words in (
         "1.5",
         "[1.2, 1.8]",
-        "0.123",
+        "20.12*",
+        "Chosen at the edge of the grid: rgi (digits block).",
         "not picked by hand",
         "Images of the data set digits.",
         "seed: 11",
-        "Made with seed 11",
         "snakemake --cores 2 > log",
         software()["torch"],
         machine()["processor"],
@@ -127,7 +132,7 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=rf"broken\.png: {message}"):
-        write_report(tmp_path / "r.html", Sources([], [path], [], []), {}, "")
+        write_report(tmp_path / "r.html", Sources([], [], [path], []), {}, "")
     assert not (tmp_path / "r.html").exists()
 
 

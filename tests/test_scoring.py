@@ -1,5 +1,6 @@
 """Scores of restoration files: what is measured where, and what is refused."""
 
+import re
 import subprocess
 import sys
 
@@ -55,7 +56,7 @@ def score(tmp_path, **changes):
         "lams": ["0.1", "0.20"],
         "shards": 2,
         "metrics": ["psnr", "rmse", "dice", "auroc"],
-        "has_mask": True,
+        "mask": "found",
     } | changes
     return score_restorations(tmp_path / "case.npz", tmp_path / "method", **arguments)
 
@@ -114,11 +115,29 @@ def test_the_file_is_tidy_and_keeps_lambda_as_it_was_written(tmp_path, shards):
     assert not table.duplicated(["index", "lam", "metric", "region"]).any()
 
 
-def test_without_a_mask_there_is_neither_dice_nor_a_composite(tmp_path, shards):
-    scores = score(tmp_path, has_mask=False)
+@pytest.mark.parametrize(
+    ("mask", "metrics", "regions"),
+    [
+        ("none", {"psnr", "rmse", "auroc", "seconds"}, {"whole", "hole"}),
+        ("found", {"psnr", "rmse", "auroc", "dice", "seconds"}, {"whole", "hole", "composite"}),
+        ("given", {"psnr", "rmse", "seconds"}, {"whole", "hole", "composite"}),
+    ],
+)
+def test_only_what_a_method_finds_itself_is_compared_with_the_mask(
+    tmp_path, shards, mask, metrics, regions
+):
+    scores = score(tmp_path, mask=mask)
 
-    assert set(scores["metric"]) == {"psnr", "rmse", "auroc", "seconds"}
-    assert set(scores["region"]) == {"whole", "hole"}
+    assert set(scores["metric"]) == metrics
+    assert set(scores["region"]) == regions
+
+
+def test_without_a_truth_only_the_map_is_scored(tmp_path, case, shards):
+    expected = score(tmp_path, metrics=["dice", "auroc"])
+    unknown = case | {"clean": np.full_like(case["clean"], np.nan)}
+    save_arrays(tmp_path / "case.npz", unknown)
+
+    pd.testing.assert_frame_equal(score(tmp_path), expected)
 
 
 def test_generator_passes_are_kept_where_a_method_counts_them(tmp_path, shards):
@@ -200,12 +219,13 @@ def test_scoring_and_selection_run_as_commands(tmp_path, shards):
     scores, selection = tmp_path / "scores.csv", tmp_path / "selection.csv"
     score_it = ["score_restorations.py", f"--case={tmp_path}/case.npz", "--shards=2"]
     score_it += [f"--restorations={tmp_path}/method", "--lam=0.1", "--lam=0.20"]
-    score_it += ["--metrics=psnr", "--metrics=dice", "--has-mask", f"--output={scores}"]
+    score_it += ["--metrics=psnr", "--metrics=dice", "--mask=found", f"--output={scores}"]
     select_it = ["select_lambda.py", f"--scores={scores}", "--folds=2", "--seed=0"]
     select_it += [f"--output={selection}"]
     for script, *arguments in (score_it, select_it):
-        command = [sys.executable, f"workflow/scripts/{script}", *arguments]
-        subprocess.run(command, check=True, capture_output=True)
+        command = [sys.executable, "-X", "importtime", f"workflow/scripts/{script}", *arguments]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert not re.search(r"\| +torch$", done.stderr, re.M)  # seconds per job for nothing
 
     chosen = pd.read_csv(selection, dtype=str)
     assert list(chosen.columns) == ["metric", "fold", "lam", "value"]

@@ -13,6 +13,7 @@ from rgi.evaluation.selection import (
     chosen_lambda,
     held_out,
     read_selection,
+    reference_lambda,
     select_lambda,
     write_selection,
 )
@@ -124,6 +125,38 @@ def test_a_method_without_lambda_goes_the_same_way(tmp_path):
     assert list(read.columns) == ["metric", "fold", "lam", "value"]
     assert chosen_lambda(read, "psnr") == "none"
     assert read["fold"].tolist() == ["0", "1", "2", "all"] * 2
+
+
+def scores_of(*metrics):
+    return pd.concat(
+        [
+            random_scores(number).query("metric == 'psnr'").assign(metric=name)
+            for number, name in enumerate(metrics)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("metrics", "first"),
+    [
+        (["dice", "ssim", "psnr"], "psnr"),
+        (["rmse", "ssim"], "ssim"),
+        (["auroc", "dice"], "dice"),
+        (["auroc"], "auroc"),
+    ],
+)
+def test_one_metric_stands_for_the_method_whatever_was_scored_first(metrics, first):
+    selection = select_lambda(scores_of(*metrics), FOLDS, SEED)
+    assert reference_lambda(selection) == chosen_lambda(selection, first)
+
+
+def test_where_no_metric_applies_the_first_lambda_stands(tmp_path):
+    scores = scores_of("seconds")
+    write_selection(tmp_path / "selection.csv", select_lambda(scores, FOLDS, SEED))
+    selection = read_selection(tmp_path / "selection.csv")
+
+    assert reference_lambda(selection) == LAMS[0]
+    assert held_out(scores, selection, FOLDS, SEED).empty
 
 
 def test_images_without_a_value_do_not_count_and_a_metric_without_any_is_no_error():

@@ -1,6 +1,7 @@
 """Tables hold held-out values with intervals, in fixed columns, and print as people read them."""
 
 import itertools
+import json
 import runpy
 
 import numpy as np
@@ -20,8 +21,9 @@ from rgi.reporting.layout import (
     write_markdown,
     write_tex,
 )
-from rgi.reporting.published import published_lambda, published_value
+from rgi.reporting.published import is_as_published, published_lambda, published_value
 from rgi.reporting.tables import (
+    MAKERS,
     Request,
     Scored,
     cost_table,
@@ -35,6 +37,13 @@ COLUMNS += ["value", "low", "high", "images", "lam", "published"]
 FOLDS, SEED, IMAGES = 3, 0, 12
 LAMS = {"l2": ["none"], "rgi": ["0.05", "0.1", "0.2"]}
 LEVELS = [-1, 0.5]
+SIMULATION = Request(["digits"], [f"simulation_{x}" for x in LEVELS], ["l2", "rgi"])
+PAPER = {
+    "corruption": "block",
+    "size": 32,
+    "position": "centre",
+    "fill": {"kind": "noise", "mean": -1, "sd": 1},
+}
 
 
 def method_scores(rng, lams, has_mask):
@@ -69,7 +78,7 @@ def scored(folder):
 
 @pytest.fixture(scope="module")
 def request_():
-    return Request(["digits", "celeba"], ["block"], ["l2", "rgi"])
+    return Request(["digits", "celeba"], ["block"], ["l2", "rgi"], ["celeba/block"])
 
 
 def row_of(table, **keys):
@@ -81,7 +90,7 @@ def row_of(table, **keys):
 
 def test_every_table_has_the_columns_that_others_rely_on(scored, request_):
     level = [*COLUMNS[:2], "level", *COLUMNS[2:]]
-    simulation = simulation_table(scored, "digits", "simulation", LEVELS, ["l2", "rgi"])
+    simulation = simulation_table(scored, SIMULATION)
 
     assert list(inpainting_table(scored, request_).columns) == COLUMNS
     assert list(cost_table(scored, request_).columns) == COLUMNS
@@ -129,13 +138,26 @@ def test_the_papers_numbers_stand_beside_ours_where_it_has_them(scored, request_
     assert published_lambda("digits", "random", "r-rgi", "ssim") is None
 
 
-def test_the_simulations_mean_of_rmse_is_the_root_of_the_mean_square(folder, scored):
-    table = simulation_table(scored, "digits", "simulation", LEVELS, ["l2"])
-    values = pd.read_csv(folder / "scores/digits/simulation_0.5/l2.csv").query("metric == 'rmse'")
-    row = row_of(table, level="0.5", metric="rmse", statistic="mean")
+def test_they_stand_only_where_everything_is_as_in_the_paper(scored, request_):
+    assert is_as_published("celeba", 128, "block", PAPER)
+    assert not is_as_published("celeba", 64, "block", PAPER)
+    assert not is_as_published("celeba", 128, "block", PAPER | {"size": 16})
+    assert not is_as_published("digits", 128, "block", PAPER)
 
-    assert row["case"] == "simulation_0.5"
-    assert row["value"] == pytest.approx(np.sqrt((values["value"] ** 2).mean()))
+    other = Request(request_.datasets, request_.cases, request_.methods)
+    assert inpainting_table(scored, other)["published"].isna().all()
+
+
+def test_the_simulation_has_the_root_of_the_mean_square_of_rmse_too(folder, scored):
+    table = simulation_table(scored, SIMULATION)
+    values = pd.read_csv(folder / "scores/digits/simulation_0.5/l2.csv").query("metric == 'rmse'")
+    rows = table[(table["level"] == "0.5") & (table["method"] == "l2")]
+    value_of = rows[rows["metric"] == "rmse"].set_index("statistic")["value"]
+
+    assert set(rows["case"]) == {"simulation_0.5"}
+    assert value_of["rms"] == pytest.approx(np.sqrt((values["value"] ** 2).mean()))
+    assert value_of["mean"] == pytest.approx(values["value"].mean())
+    assert set(table.loc[table["metric"] != "rmse", "statistic"]) == {"mean", "median"}
     assert table["level"].unique().tolist() == ["-1", "0.5"]
 
 
@@ -189,10 +211,15 @@ def test_methods_stand_side_by_side_with_intervals_and_the_paper(scored, request
     assert whole.rows[2][1][1].paper == "19.70"
     assert whole.rows[0][1][1].interval.startswith("[")
     assert blocks[3].rows[0][1][0] == Cell("–")  # l2 finds no mask
+    assert [labels[1:] for labels, _ in blocks[4].rows] == [
+        ("block", "PSNR (dB)"),
+        ("block", "SSIM"),
+    ] * 2
+    assert blocks[4].rows[2][1][0].paper == "0.07"
 
 
 def test_the_other_layouts_have_a_row_per_case_and_mark_the_chosen_lambda(scored, request_):
-    simulation = simulation_table(scored, "digits", "simulation", LEVELS, ["l2", "rgi"])
+    simulation = simulation_table(scored, SIMULATION)
     sensitivity = lambda_sensitivity_blocks(lambda_sensitivity_table(scored, request_))
 
     assert [row[0] for row in simulation_blocks(simulation)[0].rows] == [
@@ -204,28 +231,41 @@ def test_the_other_layouts_have_a_row_per_case_and_mark_the_chosen_lambda(scored
     assert all(sum("*" in c.value for c in cells) == 1 for _, cells in sensitivity[0].rows)
 
 
+def test_a_choice_at_the_edge_of_its_grid_is_named_below_the_table(scored, request_):
+    table = lambda_sensitivity_table(scored, request_)
+    for best, note in (
+        ("0.1", ""),
+        ("0.2", "Chosen at the edge of the grid: rgi (digits block, celeba block)."),
+    ):
+        chosen = table.assign(chosen=np.where(table["lam"] == best, "yes", "no"))
+        assert {block.note for block in lambda_sensitivity_blocks(chosen)} == {note}
+
+
 def test_print_escapes_what_would_break_it(tmp_path):
-    block = Block("T", ["case"], ["a|b_c", "<i>&"], [(["50%"], [Cell("1", "[0, 2]"), Cell("2")])])
+    rows = [(["50%"], [Cell("1", "[0, 2]"), Cell("2")])]
+    block = Block("T", ["case"], ["a|b_c", "<i>&"], rows, "See a_b.")
     write_markdown(tmp_path / "t.md", "cost", [block])
     write_tex(tmp_path / "t.tex", "cost", [block])
 
     markdown = (tmp_path / "t.md").read_text().splitlines()
     assert "| case | a\\|b\\_c | \\<i\\>& |" in markdown
     assert "| 50% | 1 [0, 2] | 2 |" in markdown
+    assert "See a\\_b." in markdown
     tex = (tmp_path / "t.tex").read_text()
     assert r"case & a\textbar{}b\_c & \textless{}i\textgreater{}\& \\" in tex
     assert r"50\% & 1 {\scriptsize {[}0, 2{]}} & 2 \\" in tex
+    assert r"\par\smallskip See a\_b." in tex
     assert tex.count(r"\begin{table}") == tex.count(r"\end{table}") == 1
 
 
-@pytest.mark.parametrize("name", ["inpainting", "cost", "lambda_sensitivity", "simulation"])
+@pytest.mark.parametrize("name", list(MAKERS))
 def test_the_script_writes_csv_markdown_and_latex(folder, tmp_path, name):
-    table = '{"datasets": ["digits"], "cases": ["block"], "methods": ["l2", "rgi"]}'
-    if name == "simulation":
-        table = '{"dataset": "digits", "case": "simulation", "levels": [-1], "methods": ["l2"]}'
+    case = "simulation_-1" if name == "simulation" else "block"
+    table = json.dumps({"datasets": ["digits"], "cases": [case], "methods": ["l2", "rgi"]})
     outputs = {f"output_{kind}": tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex")}
-    script = runpy.run_path(f"workflow/scripts/table_{name}.py")
+    script = runpy.run_path("workflow/scripts/make_table.py")
     script["main"](
+        name=name,
         scores=folder / "scores",
         selection=folder / "selection",
         table=table,

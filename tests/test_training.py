@@ -1,5 +1,6 @@
-"""Training of a Progressive GAN: losses, schedule, restarts, failures, outputs."""
+"""Training of a Progressive GAN: losses, schedule, steps, restarts, failures, outputs."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -12,10 +13,11 @@ import torch
 
 from rgi.errors import InputError
 from rgi.models import Architecture, Discriminator, Generator, load_discriminator, load_generator
-from rgi.training import TrainingSettings, progressive, read_settings, samples, train
-from rgi.training.checkpoint import identify
+from rgi.settings import read_settings
+from rgi.training import TrainingSettings, checkpoint, progressive, read_training, samples, train
 from rgi.training.losses import critic_loss, gradient_penalty, judge_both
 from rgi.training.schedule import Schedule
+from rgi.training.seeds import Purpose, derive_seed
 from rgi.training.statistics import MEASURES
 
 SMALL = Architecture(resolution=16, channels=1, latent_dim=6, widths=(5, 4, 3))
@@ -40,8 +42,8 @@ def pictures():
     return np.random.default_rng(0).integers(0, 256, (20, 16, 16, 1), dtype=np.uint8)
 
 
-def start(pictures, directory, settings=SHORT, seed=0, architecture=SMALL):
-    train(pictures, architecture, settings, directory, seed=seed, device=CPU)
+def start(pictures, directory, settings=SHORT, seed=0, architecture=SMALL, device=CPU):
+    train(pictures, architecture, settings, directory, seed=seed, device=device)
 
 
 def weights(directory):
@@ -165,8 +167,8 @@ def test_ticks_end_every_so_many_images_and_with_a_level():
 )
 def test_impossible_settings_are_refused_by_name(change):
     (name,) = change
-    with pytest.raises(InputError, match=f"{name}: .*; allowed: "):
-        TrainingSettings(**change)
+    with pytest.raises(InputError, match=f"^generators: {name}: .*; (allowed|expected)"):
+        read_settings(TrainingSettings, change, "generators")
 
 
 def test_one_number_per_level_must_be_as_many_as_levels():
@@ -176,7 +178,7 @@ def test_one_number_per_level_must_be_as_many_as_levels():
 
 def test_a_config_entry_becomes_architecture_and_settings():
     entry = {"latent_dim": 6, "widths": [5, 4, 3], "batch": [8, 8, 4], "learning_rate": 0.002}
-    architecture, settings = read_settings(entry, resolution=16, channels=1)
+    architecture, settings = read_training(entry, resolution=16, channels=1)
     assert architecture == SMALL
     assert settings == TrainingSettings(batch=(8, 8, 4), learning_rate=0.002)
 
@@ -187,11 +189,12 @@ def test_a_config_entry_becomes_architecture_and_settings():
         ({"latent_dim": 6, "widths": [5, 4, 3], "bach": 8}, "unknown key 'bach'; allowed: .*batch"),
         ({"latent_dim": 6}, "'widths' is missing"),
         ({"latent_dim": 6, "widths": 5}, "widths: 5"),
+        ({"latent_dim": 6, "widths": [5, 4, 3], "channels": 1}, "unknown key 'channels'"),
     ],
 )
 def test_a_wrong_config_entry_is_refused(entry, message):
     with pytest.raises(InputError, match=message):
-        read_settings(entry, resolution=16, channels=1)
+        read_training(entry, resolution=16, channels=1)
 
 
 # Training
@@ -227,7 +230,8 @@ def test_every_line_of_the_log_is_json_and_none_is_missing(pictures, tmp_path):
 
 def test_training_moves_every_weight_of_the_last_level(pictures, tmp_path):
     start(pictures, tmp_path)
-    before, after = Generator(SMALL), load_generator(tmp_path / "generator.pt")
+    before = progressive._begin(SMALL, SHORT, 0, CPU).generator
+    after = load_generator(tmp_path / "generator.pt")
     for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
         assert not torch.equal(old, new), name
 
@@ -239,15 +243,121 @@ def test_the_seed_decides(pictures, tmp_path):
     assert not same_weights(tmp_path / "one", tmp_path / "other")
 
 
-def test_the_average_has_the_stated_half_life(pictures, tmp_path):
-    settings = replace(SHORT, averaging_halflife=8)  # one batch
+def in_double(pictures, step, settings=SHORT):
+    """A fresh state and one step's draw in float64, which leaves no doubt about rounding."""
     state = progressive._begin(SMALL, settings, 0, CPU)
-    position = Schedule(settings, SMALL.levels).at(0)
-    draw = progressive._draw(pictures, 6, position, settings, 0, 0)
-    old = state.generator.dense.weight.detach().clone()
-    progressive.train_step(state, draw, position, settings)
-    expected = (old + state.generator.dense.weight) / 2
-    torch.testing.assert_close(state.average.dense.weight, expected)
+    for network in (state.generator, state.discriminator, state.average):
+        network.double()
+    state.optimisers = progressive._optimisers(state.generator, state.discriminator, settings)
+    position = Schedule(settings, SMALL.levels).at(step)
+    draw = progressive._draw(pictures, 6, position, settings, 0, step)
+    parts = (draw.reals, draw.latent, draw.mixing)
+    return state, progressive.Draw(*(part.double() for part in parts)), position
+
+
+def first_adam_step(network, loss, settings):
+    """Adam's first step from nothing: both corrected moments are the gradient's own."""
+    parameters = list(network.parameters())
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
+    with torch.no_grad():
+        for weight, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                weight -= settings.learning_rate * gradient / (gradient.abs() + 1e-8)
+
+
+def test_a_step_in_mid_fade_is_that_of_the_paper(pictures):
+    settings = replace(SHORT, drift=0.1, averaging_halflife=16)  # two batches
+    state, draw, position = in_double(pictures, IN_MID_FADE, settings)
+    assert 0 < position.fade < 1
+    generator, critic = copy.deepcopy(state.generator), copy.deepcopy(state.discriminator)
+    old = copy.deepcopy(generator)
+    measures = progressive.train_step(state, draw, position, settings)
+
+    at = (position.level, position.fade)
+    fakes = generator.grow(draw.latent, *at)
+    share = draw.mixing[:, None, None, None]
+    mixed = ((1 - share) * draw.reals + share * fakes.detach()).requires_grad_()
+    (slope,) = torch.autograd.grad(critic.grow(mixed, *at).sum(), mixed, create_graph=True)
+    penalty = ((slope.pow(2).sum((1, 2, 3)).sqrt() - 1) ** 2).mean()
+    real, fake = critic.grow(draw.reals, *at), critic.grow(fakes.detach(), *at)
+    loss = fake.mean() - real.mean() + 0.1 * (real**2).mean() + 10 * penalty
+    first_adam_step(critic, loss, settings)
+    generator_loss = -critic.grow(fakes, *at).mean()
+    first_adam_step(generator, generator_loss, settings)
+
+    for found, expected in ((state.discriminator, critic), (state.generator, generator)):
+        torch.testing.assert_close(list(found.parameters()), list(expected.parameters()))
+    averaged = [
+        a / 2**0.5 + (1 - 1 / 2**0.5) * b
+        for a, b in zip(old.parameters(), generator.parameters(), strict=True)
+    ]
+    torch.testing.assert_close(list(state.average.parameters()), averaged)
+    expected = torch.stack([loss, generator_loss, penalty, real.mean(), fake.mean()])
+    torch.testing.assert_close(measures, expected.detach())
+
+
+def test_the_spreads_average_learns_from_judged_reals_and_fakes_alone(pictures):
+    state, draw, position = in_double(pictures, IN_MID_FADE)
+    twin = copy.deepcopy(state.discriminator)
+    at = (position.level, position.fade)
+    twin.grow(torch.cat([draw.reals, state.generator.grow(draw.latent, *at)]), *at)
+    progressive.train_step(state, draw, position, SHORT)
+    torch.testing.assert_close(state.discriminator.spread.average, twin.spread.average)
+    assert twin.spread.average != 1
+
+
+def test_the_reals_of_a_step_are_faded_as_its_position_says(pictures):
+    position = Schedule(SHORT, SMALL.levels).at(IN_MID_FADE)
+    assert 0 < position.fade < 1
+
+    def detail(fade):
+        """Deviation within blocks of 2 x 2 pixels, which the level below cannot show."""
+        reals = progressive._draw(pictures, 6, replace(position, fade=fade), SHORT, 0, 0).reals
+        blocks = reals.unflatten(2, (-1, 2)).unflatten(4, (-1, 2))
+        return (blocks - blocks.mean((3, 5), keepdim=True)).std().item()
+
+    assert detail(0.0) == pytest.approx(0, abs=1e-6)
+    assert detail(position.fade) == pytest.approx(position.fade * detail(1.0), rel=1e-4)
+
+
+@pytest.mark.parametrize("level", range(SMALL.levels))
+def test_every_level_begins_with_fresh_optimisers(pictures, tmp_path, monkeypatch, level):
+    schedule = Schedule(SHORT, SMALL.levels)
+    first = next(step for step in range(schedule.steps) if schedule.at(step).level == level)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        kill_at(patch, first + 1)
+        start(pictures, tmp_path, replace(SHORT, checkpoint_seconds=0))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]
+    assert state["step"] == first + 1
+    for adam in state["optimisers"].values():
+        assert {entry["step"].item() for entry in adam["state"].values()} == {1}
+
+
+def test_the_generator_on_disk_is_the_average(pictures, tmp_path):
+    start(pictures, tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]
+    saved = load_generator(tmp_path / "generator.pt").state_dict()
+    for name, weight in saved.items():
+        assert torch.equal(weight, state["average"][name]), name
+    assert not torch.equal(saved["dense.weight"], state["generator"]["dense.weight"])
+
+
+def test_no_two_purposes_share_their_random_numbers():
+    state = progressive._begin(SMALL, SHORT, 0, CPU)
+    seeds = {derive_seed(0, purpose, step) for purpose in Purpose for step in range(3)}
+    assert len(seeds) == 3 * len(Purpose)
+    seen = {}
+
+    class Spy:
+        latent_dim, dense = 6, state.generator.dense
+
+        def grow(self, latent, level, fade):
+            seen.setdefault("latent", latent)
+            return torch.zeros(len(latent), 1, 4, 4)
+
+    samples.draw_samples(Spy(), 0, 0)
+    drawn = state.generator.dense.weight.flatten()[: seen["latent"].numel()]
+    assert not torch.isin(drawn, seen["latent"].flatten()).any()
 
 
 def test_mirror_flips_some_images_left_to_right_and_only_if_asked(pictures):
@@ -312,36 +422,112 @@ def test_a_log_line_cut_off_by_a_kill_is_replaced(pictures, tmp_path, monkeypatc
     assert steps[-1] == LAST_STEP
 
 
-def test_a_checkpoint_of_other_settings_is_discarded_with_a_warning(pictures, tmp_path, caplog):
+def test_a_checkpoint_of_other_settings_is_kept_aside_with_a_warning(pictures, tmp_path, caplog):
     start(pictures, tmp_path / "used", replace(SHORT, learning_rate=0.01), seed=3)
+    content = (tmp_path / "used" / "checkpoint.pt").read_bytes()
     start(pictures, tmp_path / "used")
     start(pictures, tmp_path / "fresh")
     assert same_weights(tmp_path / "used", tmp_path / "fresh")
-    assert "other learning_rate, seed; training starts anew" in caplog.text
+    assert "other learning_rate, seed; kept as checkpoint.old.pt" in caplog.text
+    assert (tmp_path / "used" / "checkpoint.old.pt").read_bytes() == content
 
 
-def test_a_damaged_checkpoint_is_discarded_with_a_warning(pictures, tmp_path, caplog):
+def test_a_damaged_checkpoint_is_kept_aside_with_a_warning(pictures, tmp_path, caplog):
     start(pictures, tmp_path / "whole")
     (tmp_path / "used").mkdir()
     content = (tmp_path / "whole" / "checkpoint.pt").read_bytes()
-    for damaged in (b"", content[: len(content) // 2]):
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    for damaged in (b"", content[:middle], flipped):
         (tmp_path / "used" / "checkpoint.pt").write_bytes(damaged)
         caplog.clear()
         start(pictures, tmp_path / "used")
         assert "checkpoint.pt: damaged" in caplog.text
+        assert (tmp_path / "used" / "checkpoint.old.pt").read_bytes() == damaged
         assert same_weights(tmp_path / "whole", tmp_path / "used")
 
 
-def test_a_checkpoint_is_told_apart_by_its_images(pictures):
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("out of memory"), OSError(116, "Stale file handle")]
+)
+def test_what_may_pass_leaves_the_checkpoint_alone(pictures, tmp_path, monkeypatch, error):
+    start(pictures, tmp_path)
+    content = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(checkpoint.torch, "load", fail)
+    with pytest.raises(type(error)):
+        start(pictures, tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == content
+    assert not (tmp_path / "checkpoint.old.pt").exists()
+
+
+def test_a_finished_training_says_so_and_a_new_version_trains_anew(
+    pictures, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    start(pictures, tmp_path)
+    start(pictures, tmp_path)
+    assert "already finished" in caplog.text
+    assert "delete checkpoint.pt to train anew" in caplog.text
+    monkeypatch.setattr(checkpoint, "TRAINING_VERSION", checkpoint.TRAINING_VERSION + 1)
+    start(pictures, tmp_path)
+    assert "made with other training version" in caplog.text
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_training_killed_on_a_gpu_ends_as_if_it_had_not_been(pictures, tmp_path, monkeypatch):
+    device = torch.device("cuda")
+    start(pictures, tmp_path / "whole", device=device)
+    eager = replace(SHORT, checkpoint_seconds=0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        kill_at(patch, IN_MID_FADE)
+        start(pictures, tmp_path / "killed", eager, device=device)
+    start(pictures, tmp_path / "killed", eager, device=device)
+    assert same_weights(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_training_leaves_cudnns_switches_as_they_were(pictures, tmp_path, monkeypatch):
+    cudnn, seen = torch.backends.cudnn, []
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    original = progressive.train_step
+
+    def spying(*arguments):
+        seen.append((cudnn.deterministic, cudnn.benchmark))
+        return original(*arguments)
+
+    monkeypatch.setattr(progressive, "train_step", spying)
+    before = cudnn.deterministic
+    start(pictures, tmp_path)
+    assert set(seen) == {(True, False)}
+    assert (cudnn.deterministic, cudnn.benchmark) == (before, True)
+
+
+def identity(pictures, settings=SHORT, device=CPU):
+    return checkpoint.identify(pictures, SMALL, settings, 0, device)
+
+
+@pytest.mark.parametrize("row", [0, 256, 5000])
+def test_a_checkpoint_is_told_apart_by_every_one_of_its_images(row):
+    pictures = np.zeros((5001, 2, 2, 1), np.uint8)
     changed = pictures.copy()
-    changed[7, 3, 3] ^= 1
-    one, other = (identify(images, SMALL, SHORT, 0) for images in (pictures, changed))
-    assert one["images"] != other["images"]
+    changed[row, 1, 1] ^= 1
+    assert identity(pictures)["images"] != identity(changed)["images"]
 
 
-def test_the_time_between_checkpoints_does_not_tell_trainings_apart(pictures):
-    often = identify(pictures, SMALL, replace(SHORT, checkpoint_seconds=1), 0)
-    assert often == identify(pictures, SMALL, SHORT, 0)
+def test_a_checkpoint_is_told_apart_by_what_the_weights_depend_on_alone(pictures):
+    known = identity(pictures)
+    for same in (
+        {"checkpoint_seconds": 1},
+        {"tick_images": 99},
+        {"gradient_penalty": 10},
+        {"betas": (0, 0.99)},
+    ):
+        assert identity(pictures, replace(SHORT, **same)) == known, same
+    assert identity(pictures, replace(SHORT, mirror=True)) != known
+    assert identity(pictures, device=torch.device("cuda")) != known
 
 
 # Failures
@@ -355,8 +541,32 @@ def test_a_loss_that_is_not_finite_ends_the_training(pictures, tmp_path, monkeyp
         return measures * float("nan") if state.step == 8 else measures
 
     monkeypatch.setattr(progressive, "train_step", poisoned)
-    with pytest.raises(InputError, match=r"is nan at level 2 .* after .* images; lower learning"):
+    with pytest.raises(
+        InputError, match=r"diverged: \w+ is not finite after .* steps; lower learning"
+    ):
         start(pictures, tmp_path)
+    assert not (tmp_path / "generator.pt").exists()
+
+
+@pytest.mark.parametrize("part", ["generator", "discriminator", "average"])
+def test_no_checkpoint_is_written_with_a_weight_that_is_not_finite(
+    pictures, tmp_path, monkeypatch, part
+):
+    original = progressive.train_step
+
+    def poisoned(state, *rest):
+        measures = original(state, *rest)
+        if state.step == 4:
+            with torch.no_grad():
+                next(getattr(state, part).parameters())[0] = float("inf")
+        return measures
+
+    monkeypatch.setattr(progressive, "train_step", poisoned)
+    with pytest.raises(InputError, match=f"diverged: a weight of the {part} is not finite after 5"):
+        start(pictures, tmp_path, replace(SHORT, checkpoint_seconds=0, tick_images=10**6))
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]
+    assert saved["step"] == 4
+    assert all(weight.isfinite().all() for weight in saved[part].values())
     assert not (tmp_path / "generator.pt").exists()
 
 
@@ -376,8 +586,9 @@ def test_a_generator_of_one_image_ends_the_training(pictures, tmp_path, monkeypa
 def test_a_diverse_generator_has_not_collapsed(pictures):
     shrunk = samples.at_level(torch.from_numpy(pictures / 127.5 - 1.0).movedim(-1, 1), 1, 1.0)
     samples.check_spread(pictures, 0.5 * shrunk, 1)
-    with pytest.raises(InputError, match="collapsed"):
-        samples.check_spread(pictures, 0.01 * shrunk, 1)
+    for poor in (0.01 * shrunk, shrunk * float("nan")):
+        with pytest.raises(InputError, match="collapsed"):
+            samples.check_spread(pictures, poor, 1)
 
 
 def test_equal_training_images_are_no_collapse(pictures):
@@ -405,4 +616,4 @@ def test_the_script_trains_and_names_bad_settings(pictures, tmp_path):
     assert load_generator(tmp_path / "out" / "generator.pt").architecture == SMALL
     failed = call({**entry, "bach": 4})
     assert failed.returncode == 1
-    assert failed.stderr.splitlines()[-1].startswith("error: settings: unknown key 'bach'")
+    assert failed.stderr.splitlines()[-1].startswith("error: generators: unknown key 'bach'")

@@ -1,6 +1,7 @@
 """What the config asks for: checked, with defaults, as the lists that the rules need."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from jsonschema.validators import extend
 from rgi.baselines import FILTERS
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
+from rgi.reporting.published import is_as_published
+from rgi.settings import read_settings
 
 SCHEMAS = Path(__file__).parent / "schemas"
 FAMILIES = tuple(sorted(p.stem for p in (Path(__file__).parent / "rules/methods").glob("*.smk")))
@@ -32,9 +35,9 @@ class Method:
     finds_mask: bool
 
     @property
-    def has_mask(self) -> bool:
-        """Whether `score > 0.5` is a mask, found or given."""
-        return self.needs_mask or self.finds_mask
+    def mask(self) -> str:
+        """What `score > 0.5` is to the method: a mask `given` or `found`, or `none`."""
+        return "given" if self.needs_mask else "found" if self.finds_mask else "none"
 
 
 @dataclass(frozen=True)
@@ -44,21 +47,12 @@ class Experiment:
     config: Mapping[str, Any]
     methods: Mapping[str, Method]
 
-    @property
-    def inpainting(self) -> Mapping[str, Any] | None:
-        """The inpainting table, or None."""
-        return self.config["tables"]["inpainting"]
-
-    @property
-    def simulation(self) -> Mapping[str, Any] | None:
-        """The simulation table, or None."""
-        return self.config["tables"]["simulation"]
-
-    def table(self, name: str) -> Mapping[str, Any]:
+    def table(self, name: str) -> Mapping[str, list[str]]:
         """A table as data sets, cases and methods; a simulation's levels become cases."""
         table = self.config["tables"][name]
         if name == "simulation":
-            cases = [self.level_case(level) for level in table["levels"]]
+            # The one place that names a level's case; names hold no underscore of their own.
+            cases = [f"{table['case']}_{level}" for level in table["levels"]]
             return {"datasets": [table["dataset"]], "cases": cases, "methods": table["methods"]}
         return table
 
@@ -85,19 +79,45 @@ class Experiment:
             dict.fromkeys(d for name in self.tables() for d in self.table(name)["datasets"])
         )
 
-    def level_case(self, level: float) -> str:
-        """Name of the simulation's case at one mean of the noise."""
-        return f"{self.simulation['case']}_{level}"
+    def simulated(self, case: str) -> Mapping[str, Any]:
+        """Settings of a simulation's case at any level: its corruption and how many images."""
+        return {
+            **self.config["cases"][case],
+            "images": self.config["tables"]["simulation"]["images"],
+        }
+
+    def as_published(self) -> list[str]:
+        """The `dataset/case` of the inpainting table that are set up as in the RGI paper."""
+        table, datasets, cases = (self.config[key] for key in ("tables", "datasets", "cases"))
+        return [
+            f"{dataset}/{case}"
+            for dataset in table["inpainting"]["datasets"]
+            for case in table["inpainting"]["cases"]
+            if is_as_published(dataset, datasets[dataset]["resolution"], case, cases[case])
+        ]
 
     def images(self, dataset: str, case: str) -> int:
         """How many images a case holds."""
         if "_" in case:  # only a simulation's case has a level in its name
-            return self.config["cases"][case.split("_")[0]]["images"]
+            return self.config["tables"]["simulation"]["images"]
         return self.config["datasets"][dataset]["test"]
+
+    def settings(self, case: str, method: str) -> Mapping[str, Any]:
+        """A method's settings; in the simulation some are the table's, the same for all methods."""
+        own = self.methods[method].settings
+        return {**own, **self.config["tables"]["simulation"]["settings"]} if "_" in case else own
 
     def shards(self, dataset: str, case: str) -> range:
         """Numbers of the shards of a case."""
         return range(-(-self.images(dataset, case) // self.config["shard_size"]))
+
+    def restorations(self, dataset: str, case: str, method: str) -> list[str]:
+        """Every restoration file of one method on one case."""
+        return [
+            f"results/restorations/{dataset}/{case}/{method}/{lam}/{shard}.npz"
+            for lam in self.methods[method].lams
+            for shard in self.shards(dataset, case)
+        ]
 
     def shard_rows(self, dataset: str, case: str, shard: int) -> tuple[int, int]:
         """First row of a shard and the row after its last."""
@@ -120,6 +140,7 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
     Raises:
         InputError: one line: source, key, value, what is allowed.
     """
+    _check_finite(config, source, ())
     _validate(config, _schema("config"), source, ())
     for name, entry in config["methods"].items():
         path = ("methods", name)
@@ -133,6 +154,7 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
     _check_generators(config, source)
     _check_sizes(config, source)
     _check_tables(experiment, source)
+    _check_metrics(experiment, source)
     return experiment
 
 
@@ -182,6 +204,17 @@ def _error(source: str, path: tuple[str, ...], value: object, allowed: str) -> I
     return InputError(f"{source}: {'.'.join(path)}: {value!r} is not allowed; allowed: {allowed}")
 
 
+def _check_finite(value: object, source: str, path: tuple[str, ...]) -> None:
+    """NaN passes every bound of a schema."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _error(source, path, value, "finite numbers")
+    parts = value.items() if isinstance(value, dict) else ()
+    if isinstance(value, list):
+        parts = enumerate(value)
+    for key, part in parts:
+        _check_finite(part, source, (*path, str(key)))
+
+
 def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
     preset = entry.get("preset", name)
     settings = entry.get("settings", {})
@@ -197,6 +230,7 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
         elif entry["family"] == "filters":
             if preset not in FILTERS:
                 raise InputError(f"preset {preset!r} is unknown; allowed: {', '.join(FILTERS)}")
+            read_settings(FILTERS[preset].settings, settings, "settings")
             has_lambda = FILTERS[preset].has_lambda
         else:
             has_lambda = "lam" in entry
@@ -239,29 +273,47 @@ def _check_sizes(config: Mapping[str, Any], source: str) -> None:
 
 def _check_tables(experiment: Experiment, source: str) -> None:
     config = experiment.config
+    if not experiment.tables():
+        raise InputError(f"{source}: tables: all are null; ask for inpainting or simulation")
     for name in experiment.tables():
         table = config["tables"][name]
-        several = "datasets" in table
-        named = {
-            "datasets": table["datasets"] if several else [table["dataset"]],
-            "cases": table["cases"] if several else [table["case"]],
-            "methods": table["methods"],
-        }
-        for kind, values in named.items():
-            key = kind if several or kind == "methods" else kind[:-1]
-            for value in values:
-                if value not in config[kind]:
-                    raise _error(source, ("tables", name, key), value, ", ".join(config[kind]))
-        for dataset in named["datasets"]:
+        for kind in ("datasets", "cases", "methods"):
+            key = kind if kind in table else kind[:-1]
+            _check_names(config, kind, table[key], source, ("tables", name, key))
+        for dataset in table.get("datasets") or [table["dataset"]]:
             if dataset not in config["generators"]:
                 raise InputError(f"{source}: generators: no entry for data set {dataset!r}")
-            if config["datasets"][dataset].get("masks") is not None:
-                allowed = "null, since synthetic corruption needs clean test images"
-                raise _error(source, ("datasets", dataset, "masks"), "a folder", allowed)
-            for case in named["cases"]:
+            for case in table.get("cases") or [table["case"]]:
                 _check_block(config, dataset, case, source)
-    if experiment.simulation is not None:
-        _check_simulation(config, experiment.simulation["case"], source)
+                if name == "inpainting":
+                    _check_given(config, dataset, case, source)
+    if config["tables"]["simulation"] is not None:
+        _check_simulation(experiment, config["tables"]["simulation"], source)
+
+
+def _check_names(
+    config: Mapping[str, Any],
+    kind: str,
+    named: str | list[str],
+    source: str,
+    path: tuple[str, ...],
+) -> None:
+    """Whether what a table names exists."""
+    for name in [named] if isinstance(named, str) else named:
+        if name not in config[kind]:
+            raise _error(source, path, name, ", ".join(config[kind]))
+
+
+def _check_given(config: Mapping[str, Any], dataset: str, case: str, source: str) -> None:
+    """Images that have masks are corrupted already, those without are clean."""
+    given = config["cases"][case]["corruption"] == "given"
+    has_masks = config["datasets"][dataset].get("masks") is not None
+    if given and not has_masks:
+        allowed = f"a folder of masks, which case {case!r} needs"
+        raise _error(source, ("datasets", dataset, "masks"), None, allowed)
+    if has_masks and not given:
+        allowed = f"cases of corruption given, since data set {dataset!r} has masks"
+        raise _error(source, ("tables", "inpainting", "cases"), case, allowed)
 
 
 def _check_block(config: Mapping[str, Any], dataset: str, case: str, source: str) -> None:
@@ -274,10 +326,37 @@ def _check_block(config: Mapping[str, Any], dataset: str, case: str, source: str
         raise _error(source, ("cases", case, "size"), size, allowed)
 
 
-def _check_simulation(config: Mapping[str, Any], case: str, source: str) -> None:
-    settings = config["cases"][case]
-    if settings["fill"]["kind"] != "noise":
-        raise _error(source, ("cases", case, "fill.kind"), settings["fill"]["kind"], "noise")
-    if settings["images"] < config["folds"]:
+def _check_simulation(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
+    config = experiment.config
+    for name in table["methods"]:
+        method = experiment.methods[name]
+        if method.family != "inversion":
+            continue
+        try:
+            configured(method.preset, {**method.settings, **table["settings"]})
+        except InputError as error:
+            raise InputError(f"{source}: tables.simulation.settings: {error}") from None
+    case = config["cases"][table["case"]]
+    kind = case["fill"]["kind"] if "fill" in case else case["corruption"]
+    if kind != "noise":
+        raise _error(source, ("cases", table["case"], "fill.kind"), kind, "noise")
+    if table["images"] < config["folds"]:
         allowed = f"at least as many images as folds ({config['folds']})"
-        raise _error(source, ("cases", case, "images"), settings["images"], allowed)
+        raise _error(source, ("tables.simulation.images",), table["images"], allowed)
+
+
+def _check_metrics(experiment: Experiment, source: str) -> None:
+    """What a table or figure is made of must be scored."""
+    config, scored = experiment.config, set(experiment.config["metrics"])
+    needed = []
+    if config["tables"]["inpainting"] is not None:
+        kinds = [config["cases"][c]["corruption"] for c in config["tables"]["inpainting"]["cases"]]
+        if set(kinds) != {"given"}:
+            needed.append(({"psnr", "ssim"}, "psnr or ssim, which the inpainting table shows"))
+        if "given" in kinds:
+            needed.append(({"dice", "auroc"}, "dice or auroc, since there is no clean image"))
+    if config["tables"]["simulation"] is not None:
+        needed.append(({"rmse"}, "rmse, which the simulation shows"))
+    for metrics, why in needed:
+        if not metrics & scored:
+            raise _error(source, ("metrics",), config["metrics"], f"a list with {why}")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from rgi.data import choose, read_settings
 from rgi.errors import InputError
+from rgi.settings import choose, read_settings
 
 
 @dataclass(frozen=True)
@@ -117,47 +117,43 @@ FILTERS: dict[str, Filter] = {
 
 
 def apply_filter(
-    images: np.ndarray, method: str, lam: str, settings: Mapping[str, Any] | None = None
+    images: np.ndarray,
+    method: str,
+    lam: float | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Filtered:
     """Filter each image by itself.
 
     Args:
         images: float32 N x C x H x W in [-1, 1].
         method: a name in FILTERS.
-        lam: lambda as written in the config; `none` for a filter without one.
+        lam: lambda, greater than 0; None for a filter without one.
         settings: the filter's settings, see its dataclass.
 
     Raises:
-        InputError: an unknown method or setting, or a lambda that is missing, unwanted or not
-            a number greater than 0.
+        InputError: an unknown method or setting, or a lambda that is missing, unwanted or out of
+            its range.
     """
     chosen = choose(FILTERS, method, "methods: filters")
     options = read_settings(chosen.settings, settings or {}, f"methods: {method}: settings")
-    strength = _read_lam(chosen, lam)
-    chosen.function(images[0], strength, options)  # imports and caches are nobody's seconds
+    _check_lam(chosen, lam)
+    chosen.function(images[0], lam, options)  # imports and caches are nobody's seconds
     restored = np.empty(images.shape, dtype=np.float32)
     seconds = np.empty(len(images))
     for row in tqdm(range(len(images)), desc=method, unit="image", disable=None):
         start = time.perf_counter()
-        restored[row] = chosen.function(images[row], strength, options).clip(-1, 1)
+        restored[row] = chosen.function(images[row], lam, options).clip(-1, 1)
         seconds[row] = time.perf_counter() - start
     score = np.sqrt(((images - restored) ** 2).sum(axis=1))
     return Filtered(restored, score.astype(np.float32), seconds)
 
 
-def _read_lam(chosen: Filter, text: str) -> float | None:
-    where = f"methods: {chosen.name}: lam"
-    if not chosen.has_lambda:
-        if text != "none":
-            raise InputError(f"{where}: {text}; this filter has no lambda, expected none")
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise InputError(f"{where}: {text}; expected a number greater than 0")
-    return value
+def _check_lam(chosen: Filter, lam: float | None) -> None:
+    where = f"methods: {chosen.name}: lam: {'none' if lam is None else lam}"
+    if chosen.has_lambda and (lam is None or not 0 < lam < float("inf")):
+        raise InputError(f"{where}; expected a number greater than 0")
+    if not chosen.has_lambda and lam is not None:
+        raise InputError(f"{where}; this filter has no lambda, expected none")
 
 
 def _check_at_least(where: str, value: int, least: int) -> None:

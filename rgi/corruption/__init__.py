@@ -1,7 +1,9 @@
 """Known corruption of clean images, so that restorations can be compared with the truth."""
 
 from rgi.corruption.cases import (
+    GIVEN,
     Case,
+    given_case,
     image_generator,
     load_case,
     make_case,
@@ -14,6 +16,7 @@ from rgi.corruption.masks import MASKS, Block, Irregular, RandomPixels
 
 __all__ = [
     "FILLS",
+    "GIVEN",
     "MASKS",
     "Block",
     "Case",
@@ -22,6 +25,7 @@ __all__ = [
     "Noise",
     "Patch",
     "RandomPixels",
+    "given_case",
     "image_generator",
     "load_case",
     "make_case",

@@ -10,11 +10,15 @@ import numpy as np
 
 from rgi.corruption.fills import FILLS, FillSettings
 from rgi.corruption.masks import MASKS, MaskSettings
-from rgi.data import choose, read_settings, save_preview
+from rgi.data import save_preview
 from rgi.errors import InputError
 from rgi.files import load_arrays, save_arrays
+from rgi.settings import choose, read_settings
 
 PREVIEWED = 8
+
+
+GIVEN = "given"  # the kind of corruption that the images came with
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Case:
 
     clean, corrupted: float32 N x C x H x W in [-1, 1]; mask: bool N x H x W, True = corrupted;
     index: int64 N, the row in the set of images. A corrupted pixel may happen to show (nearly)
-    what the clean one shows, such as black on black: the mask says what was replaced.
+    what the clean one shows, such as black on black: the mask says what was replaced. `clean` is
+    NaN where it is unknown: images whose corruption is real, see `given_case`.
     """
 
     clean: np.ndarray
@@ -86,6 +91,26 @@ def make_case(
     return Case(images[rows].astype(np.float32, copy=False), corrupted, mask, rows)
 
 
+def given_case(images: np.ndarray, masks: np.ndarray) -> Case:
+    """Make a case of images that are corrupted already, at known pixels.
+
+    Args:
+        images: corrupted images, float32 N x C x H x W in [-1, 1].
+        masks: N x H x W, not 0 = corrupted.
+
+    Raises:
+        InputError: not one mask of the right size for each image.
+    """
+    if masks.shape != (len(images), *images.shape[2:]):
+        raise InputError(
+            f"cases: {GIVEN}: masks {masks.shape}; expected one for each of the images "
+            f"{images.shape}, N x H x W"
+        )
+    unknown = np.full(images.shape, np.nan, dtype=np.float32)
+    corrupted = images.astype(np.float32, copy=False)
+    return Case(unknown, corrupted, masks != 0, np.arange(len(images), dtype=np.int64))
+
+
 def save_case(path: Path, case: Case) -> None:
     """Write cases/{dataset}/{case}.npz."""
     save_arrays(path, asdict(case))
@@ -101,11 +126,12 @@ def load_case(path: Path) -> Case:
 
 
 def save_case_preview(path: Path, case: Case) -> None:
-    """Draw the first images of a case: clean, corrupted and mask, one above the other."""
+    """Draw the first images of a case: clean (if known), corrupted, mask, one above the other."""
     shown = slice(0, PREVIEWED)
     mask = case.mask[shown, None].astype(np.float32) * 2 - 1
+    known = np.isfinite(case.clean).all()
     groups = {
-        "clean": case.clean[shown],
+        **({"clean": case.clean[shown]} if known else {}),
         "corrupted": case.corrupted[shown],
         "mask (white: corrupted)": mask,
     }

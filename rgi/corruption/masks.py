@@ -1,6 +1,5 @@
 """Which pixels are corrupted: a block, single pixels, or irregular brush strokes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,14 +71,12 @@ class Irregular:
     The covered number of pixels is drawn uniformly from that range.
     """
 
-    area: Sequence[float]
+    area: tuple[float, float]
 
     def __post_init__(self) -> None:
-        pair = isinstance(self.area, (list, tuple)) and len(self.area) == 2
-        numbers = pair and all(isinstance(side, (int, float)) for side in self.area)
-        if not numbers or not 0 < self.area[0] <= self.area[1] < 1:
+        if not 0 < self.area[0] <= self.area[1] < 1:
             raise InputError(
-                f"cases: irregular: area: {self.area}; "
+                f"cases: irregular: area: {list(self.area)}; "
                 "expected [low, high] with 0 < low <= high < 1"
             )
 

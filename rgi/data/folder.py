@@ -1,5 +1,6 @@
 """A folder of the user's own images, any size and mode, with or without masks."""
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ WHERE = "datasets: folder"
 
 
 class UnreadableImageError(Exception):
-    """One file cannot be used; the text says why. The data set goes on without it."""
+    """A file is of no use; the text says why. The data set goes on without it."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,15 @@ class _Reader:
         except UnreadableImageError as error:
             raise UnreadableImageError(f"its mask {path}: {error}") from None
         _check_mask(mask, path, self._decode(self.root / name, name), self.root / name)
-        nearest = Image.Resampling.NEAREST
-        resized = crop_and_resize(mask, self.settings.crop, self.settings.resolution, nearest)
-        return (np.asarray(resized) > 127).astype(np.uint8)
+        corrupted = np.asarray(cut(mask, self.settings.crop)) > 127
+        return resize_mask(corrupted, self.settings.resolution).astype(np.uint8)
+
+    def digest(self, name: str) -> str | None:
+        """Return the SHA-256 of the image file `name`, or None if it cannot be read."""
+        if name not in self.hashes:
+            with contextlib.suppress(UnreadableImageError):
+                self._read(self.root / name, name)
+        return self.hashes.get(name)
 
     def first_reason(self) -> str:
         """Say for an error message how many files were skipped, and why the first was."""
@@ -82,12 +89,15 @@ class _Reader:
         return f" ({len(self.skipped)} skipped, the first: {name}: {self.skipped[name]})"
 
     def _decode(self, path: Path, name: str) -> Image.Image:
+        return decode(self._read(path, name))
+
+    def _read(self, path: Path, name: str) -> bytes:
         try:
             data = path.read_bytes()
         except OSError as error:
             raise UnreadableImageError(f"{type(error).__name__}: {error.strerror}") from None
         self.hashes[name] = hashlib.sha256(data).hexdigest()
-        return decode(data)
+        return data
 
 
 def folder(settings: FolderSettings, seed: int) -> Parts:
@@ -95,7 +105,8 @@ def folder(settings: FolderSettings, seed: int) -> Parts:
 
     The test images are drawn by `seed` among those that can be read (with `masks`: among those
     that have one; what is not drawn of them is not used). Files that cannot be read, or do not
-    hold the box, are skipped and listed.
+    hold the box, are skipped and listed; so are training files that hold the same bytes as a test
+    image or an image with a mask.
 
     Raises:
         InputError: a folder is missing or has too few images, or a mask does not fit its image.
@@ -108,10 +119,11 @@ def folder(settings: FolderSettings, seed: int) -> Parts:
     masks = {} if mask_root is None else _match_masks(names, root, mask_root)
     reader = _Reader(root, settings, masks)
     test = _draw_test(reader, names if mask_root is None else sorted(masks), seed)
-    train = sorted(set(names) - set(test) - set(masks) - set(reader.skipped))
+    held_out = set(test) | set(masks)
+    train = sorted(set(names) - held_out - set(reader.skipped))
     return Parts(
         test=(reader.image(name) for name in test),
-        train=_training_images(reader, train),
+        train=_training_images(reader, train, held_out),
         describe=lambda: _describe(reader, seed, names, test),
         masks=None if mask_root is None else (reader.mask(name) for name in test),
     )
@@ -140,12 +152,34 @@ def decode(data: bytes) -> Image.Image:
 
 
 def crop_and_resize(
-    image: Image.Image,
-    crop: str | dict[str, list[int]],
-    resolution: int,
-    resampling: Image.Resampling = Image.Resampling.LANCZOS,
+    image: Image.Image, crop: str | dict[str, list[int]], resolution: int
 ) -> Image.Image:
     """Cut the central square or the given box and scale it to `resolution` x `resolution`.
+
+    Raises:
+        UnreadableImageError: the box reaches outside the image.
+    """
+    return cut(image, crop).resize((resolution, resolution), Image.Resampling.LANCZOS)
+
+
+def resize_mask(mask: np.ndarray, resolution: int) -> np.ndarray:
+    """Scale a mask (bool H x W) to `resolution` x `resolution`: every touched pixel is marked.
+
+    A small pixel is marked if it shares any area with a marked large one: what remains unmarked is
+    clean for certain.
+    """
+    for axis in (0, 1):
+        edges = np.arange(resolution + 1) * mask.shape[axis]
+        first, last = edges[:-1] // resolution, -(-edges[1:] // resolution)
+        before = [(0, 0), (0, 0)]
+        before[axis] = (1, 0)
+        marked = np.pad(mask.cumsum(axis), before)  # up to, and without, each row
+        mask = marked.take(last, axis) > marked.take(first, axis)
+    return mask
+
+
+def cut(image: Image.Image, crop: str | dict[str, list[int]]) -> Image.Image:
+    """Cut the central square or the given box.
 
     Raises:
         UnreadableImageError: the box reaches outside the image.
@@ -160,8 +194,7 @@ def crop_and_resize(
             f"box {[top, left, height, width]} reaches outside the image "
             f"({image.height} rows, {image.width} columns)"
         )
-    square = image.crop((left, top, left + width, top + height))
-    return square.resize((resolution, resolution), resampling)
+    return image.crop((left, top, left + width, top + height))
 
 
 def _to_8_bits(image: Image.Image, file_format: str | None) -> Image.Image:
@@ -241,11 +274,14 @@ def _draw_test(reader: _Reader, candidates: list[str], seed: int) -> list[str]:
     )
 
 
-def _training_images(reader: _Reader, names: list[str]) -> Iterator[np.ndarray]:
+def _training_images(reader: _Reader, names: list[str], held_out: set[str]) -> Iterator[np.ndarray]:
+    owners = {reader.digest(name): name for name in sorted(held_out, reverse=True)}
     found = 0
     for name in names:
         try:
             image = reader.image(name)
+            if reader.hashes[name] in owners:
+                raise UnreadableImageError(f"duplicate of {owners[reader.hashes[name]]}")
         except UnreadableImageError as error:
             reader.skipped[name] = str(error)
             continue
@@ -253,7 +289,7 @@ def _training_images(reader: _Reader, names: list[str]) -> Iterator[np.ndarray]:
         yield image
     if found == 0:
         raise InputError(
-            f"{WHERE}: path: {reader.root}: found 0 readable images for training beside the "
+            f"{WHERE}: path: {reader.root}: found 0 usable images for training beside the "
             f"{reader.settings.test} test images, need at least 1{reader.first_reason()}"
         )
 
@@ -285,8 +321,6 @@ def _describe(reader: _Reader, seed: int, names: list[str], test: list[str]) -> 
 
 
 def _is_box(crop: Any) -> bool:
-    if not isinstance(crop, dict) or set(crop) != {"box"} or not isinstance(crop["box"], list):
+    if not isinstance(crop, dict) or set(crop) != {"box"} or len(crop["box"]) != 4:
         return False
-    box = crop["box"]
-    whole = len(box) == 4 and all(isinstance(side, int) for side in box)
-    return whole and min(box[:2]) >= 0 and min(box[2:]) >= 1
+    return min(crop["box"][:2]) >= 0 and min(crop["box"][2:]) >= 1

@@ -11,12 +11,12 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from rgi.data.arrays import open_images
+from rgi.data.arrays import open_images, open_masks
 from rgi.data.folder import FolderSettings, folder
 from rgi.data.preview import save_preview
-from rgi.data.settings import choose, read_settings
 from rgi.data.sources import BrickSettings, DigitsSettings, Parts, brick, digits
 from rgi.files import write_whole
+from rgi.settings import choose, read_settings
 
 PREVIEWED = 16
 
@@ -100,7 +100,7 @@ def _write_preview(directory: Path, has_masks: bool) -> None:
         images = open_images(directory / f"{name}.npy")
         groups[f"{name}: {min(PREVIEWED, len(images))} of {len(images)} images"] = _evenly(images)
     if has_masks:
-        masks = np.load(directory / "test_masks.npy", mmap_mode="r", allow_pickle=False)
+        masks = open_masks(directory / "test_masks.npy")
         groups["masks of the test images above (white: corrupted)"] = (
             _evenly(masks)[..., None] * 255
         )

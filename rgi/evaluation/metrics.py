@@ -143,8 +143,8 @@ def auroc(score: ArrayLike, truth: ArrayLike) -> np.ndarray:
     score, truth = _array(score), _checked_mask("truth", truth)
     _same_shape(score, truth)
     values = [
-        roc_auc_score(labels.ravel(), values.ravel()) if 0 < labels.sum() < labels.size else np.nan
-        for values, labels in zip(score, truth, strict=True)
+        roc_auc_score(labels.ravel(), scores.ravel()) if labels.any() != labels.all() else np.nan
+        for scores, labels in zip(score, truth, strict=True)
     ]
     return np.array(values, dtype=np.float64)
 
@@ -158,7 +158,7 @@ class Metric:
         higher_is_better: the direction in which lambda is chosen.
         regions: where it is defined.
         compares: `images`, `score` (the map against the true mask) or `mask` (score > 0.5 against
-            the true mask, so only for methods that have a mask).
+            the true mask, so only for methods that find one).
         label: how tables and figures call it.
         ceiling: what summaries count larger values as.
     """
@@ -170,11 +170,6 @@ class Metric:
     compares: str
     label: str
     ceiling: float = np.inf
-
-    @property
-    def needs_mask(self) -> bool:
-        """Whether only methods that find or are given a mask have it."""
-        return self.compares == "mask"
 
 
 REGIONS = ("whole", "hole", "composite")

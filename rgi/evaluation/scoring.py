@@ -4,11 +4,13 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from rgi.corruption import Case, load_case
 from rgi.errors import InputError
 from rgi.evaluation.metrics import METRICS, Metric
 from rgi.files import load_arrays, write_whole
@@ -16,16 +18,8 @@ from rgi.files import load_arrays, write_whole
 COLUMNS = ["index", "lam", "metric", "region", "value"]
 COST_METRICS = ("seconds", "passes")
 FOUND = 0.5
-
-
-@dataclass(frozen=True)
-class Case:
-    """Clean and corrupted images N x C x H x W, true mask N x H x W, rows of test.npy N."""
-
-    clean: np.ndarray
-    corrupted: np.ndarray
-    mask: np.ndarray
-    index: np.ndarray
+# What `score > FOUND` is: nothing (the score is a residual), found by the method, or given to it.
+Mask = Literal["none", "found", "given"]
 
 
 @dataclass(frozen=True)
@@ -36,15 +30,6 @@ class Shard:
     score: np.ndarray
     index: np.ndarray
     cost: dict[str, np.ndarray]
-
-
-def load_case(path: Path) -> Case:
-    """Read a case file.
-
-    Raises:
-        InputError: the file is missing, damaged or incomplete.
-    """
-    return Case(**load_arrays(path, "clean", "corrupted", "mask", "index"))
 
 
 def load_shard(path: Path) -> Shard:
@@ -70,18 +55,19 @@ def score_restorations(
     lams: Sequence[str],
     shards: int,
     metrics: Sequence[str],
-    has_mask: bool,
+    mask: Mask,
 ) -> pd.DataFrame:
     """Score every restoration {restorations}/{lam}/{shard}.npz of one method.
 
     Args:
-        case_file: clean, corrupted, mask, index.
+        case_file: clean, corrupted, mask, index; clean is NaN throughout where the truth is
+            unknown, and then no images are compared.
         restorations: the method's folder.
         lams: names of its subfolders.
         shards: files in each subfolder, 0.npz and on.
         metrics: names out of `METRICS`.
-        has_mask: whether score > 0.5 is a mask that the method found or was given; only then are
-            there Dice and the region `composite`.
+        mask: what score > 0.5 is. Dice needs a mask that the method found, AUROC one that it was
+            not given (either would be trivial), the region `composite` one found or given.
 
     Returns:
         A table with columns index, lam, metric, region, value; NaN where a value is not defined
@@ -106,7 +92,7 @@ def score_restorations(
                 pd.DataFrame(
                     dict(zip(COLUMNS, (shard.index, lam, metric, region, values), strict=True))
                 )
-                for metric, region, values in _values(part, shard, metrics, has_mask)
+                for metric, region, values in _values(part, shard, metrics, mask)
             ]
             seen += shard.index.tolist()
         if sorted(seen) != sorted(row_of):
@@ -166,17 +152,26 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _values(
-    case: Case, shard: Shard, metrics: Sequence[str], has_mask: bool
+    case: Case, shard: Shard, metrics: Sequence[str], mask: Mask
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield metric, region and one value per image of the shard."""
     for name, cost in shard.cost.items():
         yield name, "whole", cost
     if not len(shard.index):
         return
+    has_truth = not np.isnan(case.clean).all()
     for metric in (METRICS[name] for name in metrics):
         for region in metric.regions:
-            if has_mask or not (metric.needs_mask or region == "composite"):
+            if _applies(metric, region, mask, has_truth):
                 yield metric.name, region, _measure(metric, region, case, shard)
+
+
+def _applies(metric: Metric, region: str, mask: Mask, has_truth: bool) -> bool:
+    if metric.compares == "score":
+        return mask != "given"
+    if metric.compares == "mask":
+        return mask == "found"
+    return has_truth and (region != "composite" or mask != "none")
 
 
 def _measure(metric: Metric, region: str, case: Case, shard: Shard) -> np.ndarray:

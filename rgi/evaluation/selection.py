@@ -13,6 +13,7 @@ from rgi.files import write_whole
 
 COLUMNS = ["metric", "fold", "lam", "value"]
 ALL = "all"
+NO_METRIC = "none"
 
 
 def assign_folds(index: ArrayLike, folds: int, seed: int) -> dict[int, int]:
@@ -52,6 +53,8 @@ def select_lambda(scores: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
     Returns:
         metric, fold, lam, value: per fold the lambda chosen on the other folds and its mean on
         this one; in the row with fold `all` the lambda chosen on all images and its mean on all.
+        Where no metric applies (a method that is given its mask, on images without a truth) there
+        is one row: metric `none`, fold `all`, the first lambda.
 
     Raises:
         InputError: `folds` is out of range.
@@ -69,6 +72,8 @@ def select_lambda(scores: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
             rows.append((name, str(number), lam, _mean_at(values[own], lam)))
         lam = _best_lambda(values, METRICS[name].higher_is_better)
         rows.append((name, ALL, lam, _mean_at(values, lam)))
+    if not rows:
+        rows.append((NO_METRIC, ALL, scores["lam"].iloc[0], np.nan))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -115,9 +120,17 @@ def chosen_lambda(selection: pd.DataFrame, metric: str) -> str:
 
 
 def reference_lambda(selection: pd.DataFrame) -> str:
-    """The lambda that stands for the method where one is needed: PSNR's, or the first metric's."""
-    metrics = selection["metric"].unique()
-    return chosen_lambda(selection, "psnr" if "psnr" in metrics else metrics[0])
+    """The lambda that stands for the method where one is needed.
+
+    It is that of the first metric in the order of `METRICS` that was scored: PSNR's where there is
+    PSNR, Dice's (or AUROC's) where the truth is unknown.
+
+    Raises:
+        InputError: the selection has no row for all images.
+    """
+    scored = set(selection["metric"])
+    first = next((name for name in METRICS if name in scored), NO_METRIC)
+    return chosen_lambda(selection, first)
 
 
 def write_selection(path: Path, selection: pd.DataFrame) -> None:

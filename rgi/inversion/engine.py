@@ -1,22 +1,16 @@
-"""The engine: joint Adam over the variables of a method, many independent images at once."""
+"""The engine's face: checked arguments in, restorations of many independent images out."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from tqdm import tqdm
 
 from rgi.errors import InputError
+from rgi.inversion.joint import minimise
 from rgi.inversion.methods import METHODS, Method
-from rgi.inversion.objective import (
-    closed_form_mask,
-    feature_distance,
-    masked_fidelity,
-    pixel_error,
-)
+from rgi.inversion.problem import Problem
 from rgi.inversion.start import start_latents
 
 
@@ -43,7 +37,8 @@ def invert(
 ) -> Restoration:
     """Restore images by inverting a generator; the computation runs on the generator's device.
 
-    Images are independent: one alone gives the same as in any batch, up to float rounding.
+    Images are independent: one alone gives the same as among any others, to the last bit (for one
+    device, thread count and `method.batch`).
 
     Args:
         images: N x C x H x W in [-1, 1], grossly corrupted.
@@ -67,130 +62,37 @@ def invert(
     lam, index = _checked(images, generator, method, lam, mask, discriminator, index)
     device = next(generator.parameters()).device
     started = time.perf_counter()
-    problem = _Problem(
-        images=images.to(device, torch.float32),
+    given = torch.zeros_like(images[:, 0]) if mask is None else mask
+    problem = Problem(
         method=method,
-        lam=lam.to(device),
-        given=None if mask is None else mask.to(device, torch.float32),
         discriminator=discriminator,
+        images=images.to(device, torch.float32),
+        lam=lam.to(device),
+        given=given.to(device, torch.float32),
     )
-    restored, score, latent = _minimise(problem, generator, index, seed)
+    latents = start_latents(problem, generator, index, seed)
+    solutions = [
+        minimise(problem.rows(rows), generator, latents[rows])
+        for rows in _batches(len(images), method.batch, device)
+    ]
     home = images.device
-    restored, score, latent = restored.to(home), score.to(home), latent.to(home)  # synchronises
+    restored, score, latent = (  # to the CPU this waits for the device
+        torch.cat([getattr(solution, name) for solution in solutions])[: len(images)].to(home)
+        for name in ("restored", "score", "latent")
+    )
     each = (time.perf_counter() - started) / len(images)
     seconds = torch.full((len(images),), each, dtype=torch.float64)
     return Restoration(restored, score, latent, seconds)
 
 
-@dataclass(frozen=True)
-class _Problem:
-    images: Tensor
-    method: Method
-    lam: Tensor
-    given: Tensor | None
-    discriminator: nn.Module | None
+def _batches(images: int, size: int, device: torch.device) -> Iterator[Tensor]:
+    """Rows of each batch; the last is filled up with the last image.
 
-    def observed(self, images: Tensor) -> Tensor:
-        """The images as the discriminator's features may see them: nothing under a given mask."""
-        return images if self.given is None else images * (1 - self.given[:, None])
-
-    def objective(self, images: Tensor, mask: Tensor, target_features: list[Tensor]) -> Tensor:
-        """Eq. 3 or 4 and the priors, one value per image."""
-        method = self.method
-        error = pixel_error(self.images - images, method.fidelity)
-        value = masked_fidelity(error, mask, method.fidelity)
-        if method.learns_mask:
-            value = value + self.lam * mask.sum((-2, -1))
-        if method.critic_weight:
-            value = value - method.critic_weight * self.discriminator(images)
-        if method.feature_weight:
-            features = self.discriminator.features(self.observed(images))
-            value = value + method.feature_weight * feature_distance(features, target_features)
-        return value
-
-
-def _minimise(
-    problem: _Problem, generator: nn.Module, index: Tensor, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    method = problem.method
-    render, frozen = _shared_weights(generator)
-    latent = start_latents(
-        problem.images,
-        render,
-        generator.latent_dim,
-        method,
-        problem.lam,
-        problem.given,
-        index,
-        seed,
-    ).requires_grad_()
-    mask = _first_mask(problem, render(latent.detach())).requires_grad_(method.learns_mask)
-    variables = [latent, mask] if method.learns_mask else [latent]
-    optimiser = torch.optim.Adam(variables, lr=method.learning_rate)
-    with torch.no_grad():
-        features = (
-            problem.discriminator.features(problem.observed(problem.images))
-            if method.feature_weight
-            else []
-        )
-    for step in tqdm(range(method.iterations), desc="inversion", mininterval=2):
-        if method.learns_weights and step == method.iterations - method.weights_iterations:
-            render, weights = _own_weights(generator, frozen, len(latent))
-            variables = [*variables, *weights]
-            optimiser.add_param_group({"params": weights, "lr": method.weights_learning_rate})
-        total = problem.objective(render(latent), mask, features).sum()
-        # allow_unused: the toRGB layers of lower levels take no part in an image.
-        gradients = torch.autograd.grad(total, variables, allow_unused=True)
-        for variable, gradient in zip(variables, gradients, strict=True):
-            variable.grad = gradient
-        optimiser.step()
-        if method.learns_mask:
-            with torch.no_grad():
-                mask.clamp_(0, 1)  # projected onto the mask's range
-    with torch.no_grad():
-        restored = render(latent)
-        return restored, _score(problem, restored, mask), latent.detach()
-
-
-def _first_mask(problem: _Problem, images: Tensor) -> Tensor:
-    """The mask before the first step: given, zero, or the support of the closed form.
-
-    Gross corruption then never pulls. (At the closed form itself the gradient would be rounding
-    noise, which Adam blows up to full steps.)
+    Every batch has the same shape, hence runs the same kernels: an image's result does not depend,
+    to the last bit, on how many others there are. Adam would amplify any difference in rounding.
     """
-    method = problem.method
-    if method.needs_mask:
-        return problem.given.clone()
-    if not method.learns_mask:
-        return torch.zeros_like(problem.images[:, 0])
-    error = pixel_error(problem.images - images, method.fidelity)
-    return (closed_form_mask(error, problem.lam, method.fidelity) > 0).to(error.dtype)
-
-
-def _score(problem: _Problem, restored: Tensor, mask: Tensor) -> Tensor:
-    if problem.method.learns_mask or problem.method.needs_mask:
-        return mask.detach()
-    return (problem.images - restored).square().sum(1).sqrt()
-
-
-def _shared_weights(generator: nn.Module) -> tuple[Callable[[Tensor], Tensor], dict[str, Tensor]]:
-    """The generator with frozen weights: no gradient is computed for them."""
-    frozen = {name: value.detach() for name, value in generator.state_dict().items()}
-    return lambda latent: functional_call(generator, frozen, (latent,)), frozen
-
-
-def _own_weights(
-    generator: nn.Module, frozen: dict[str, Tensor], count: int
-) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
-    """A generator with weights of its own for every image: one grouped convolution a layer."""
-    learned = [name for name, _ in generator.named_parameters()]
-    own = {n: frozen[n].expand(count, *frozen[n].shape).clone().requires_grad_() for n in learned}
-    shared = {name: value for name, value in frozen.items() if name not in own}
-
-    def one(weights: dict[str, Tensor], latent: Tensor) -> Tensor:
-        return functional_call(generator, {**shared, **weights}, (latent[None],))[0]
-
-    return lambda latent: vmap(one)(own, latent), list(own.values())
+    for first in range(0, images, size):
+        yield torch.arange(first, first + size, device=device).clamp(max=images - 1)
 
 
 def _resolve(method: str | Method) -> Method:
@@ -221,10 +123,14 @@ def _checked(
         raise InputError("images hold NaN or infinite values; finite ones in [-1, 1] are needed")
     if method.needs_mask and mask is None:
         raise InputError("mask: this method needs the true mask (N x H x W, True = corrupted)")
+    if mask is not None and not method.needs_mask:
+        raise InputError("mask: this method takes none; it must not see the true mask")
     if mask is not None and mask.shape != images[:, 0].shape:
         raise InputError(f"mask has shape {tuple(mask.shape)}, not {tuple(images[:, 0].shape)}")
     if method.needs_discriminator and discriminator is None:
         raise InputError("discriminator: this method's prior needs one")
+    if discriminator is not None and discriminator.training:
+        raise InputError("discriminator: call .eval() first; in training mode it couples images")
     if index is not None and len(index) != len(images):
         raise InputError(f"index has {len(index)} entries for {len(images)} images")
     index = torch.arange(len(images)) if index is None else torch.as_tensor(index)

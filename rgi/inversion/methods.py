@@ -28,7 +28,9 @@ class Method:
     learning_rate: float = 0.1  # latent and mask, RGI section 4
     weights_iterations: int = 0  # theta joins for the last ... iterations (R-RGI)
     weights_learning_rate: float = 1e-5  # RGI section 4
-    pool: int = 512  # Gaussian latents scored for the start; 0: one drawn per image
+    batch: int = 16  # images minimised together; the last batch is filled up to this size
+    pool: int = 512  # Gaussian latents scored for the starts; 0: starts are drawn per image
+    starts: int = 1  # descents per image; the lowest objective wins
 
     @property
     def learns_mask(self) -> bool:
@@ -57,8 +59,12 @@ class Method:
 
     @property
     def passes(self) -> int:
-        """Generator passes for one image alone: start candidates and iterations."""
-        return self.pool + self.iterations
+        """Generator passes for one image alone: start candidates, then steps of every start."""
+        return (
+            self.pool
+            + self.starts * (self.iterations - self.weights_iterations)
+            + (self.weights_iterations)
+        )
 
 
 METHODS: Mapping[str, Method] = {
@@ -103,6 +109,8 @@ def configured(preset: str, settings: Mapping[str, Any]) -> Method:
             f"{preset}: weights_iterations {method.weights_iterations} is more than "
             f"iterations {method.iterations}"
         )
+    if method.pool and method.starts > method.pool:
+        raise InputError(f"{preset}: starts {method.starts} is more than pool {method.pool}")
     if method.weights_iterations and not method.learns_weights:
         raise InputError(f"{preset}: weights_iterations is set, but its weights are fixed")
     return method

@@ -65,8 +65,3 @@ def profile_fidelity(error: Tensor, lam: Tensor, fidelity: Fidelity) -> Tensor:
     # The clamp keeps the branch that `where` drops finite, and with it the gradient.
     beyond = threshold - threshold.square() / (4 * error.maximum(threshold / 2))
     return torch.where(2 * error < threshold, error, beyond).sum((-2, -1))
-
-
-def feature_distance(left: list[Tensor], right: list[Tensor]) -> Tensor:
-    """l1 distance of the last feature map of two stacks, one value per image (AnoGAN, DGP)."""
-    return (left[-1] - right[-1]).abs().flatten(1).sum(1)

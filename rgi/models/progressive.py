@@ -219,13 +219,15 @@ class MinibatchSpread(nn.Module):
 
     Source: Karras et al. 2018, section 3 ("minibatch standard deviation"). Groups are GROUP
     consecutive images. In eval() mode the channel holds the running average of training, as in
-    batch norm, so that an image's value does not depend on its batch mates.
+    batch norm, so that an image's value does not depend on its batch mates. `learns` says whether
+    the average follows what is seen in train() mode.
     """
 
     average: Tensor
 
     def __init__(self) -> None:
         super().__init__()
+        self.learns = True
         self.register_buffer("average", torch.tensor(1.0))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -242,8 +244,9 @@ class MinibatchSpread(nn.Module):
         group = max(size for size in range(1, GROUP + 1) if images % size == 0)
         variance = features.unflatten(0, (-1, group)).var(dim=1, correction=0)
         spread = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
-        with torch.no_grad():
-            self.average.lerp_(spread.mean(), SPREAD_MOMENTUM)
+        if self.learns:
+            with torch.no_grad():
+                self.average.lerp_(spread.mean(), SPREAD_MOMENTUM)
         return spread.repeat_interleave(group)
 
 

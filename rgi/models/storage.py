@@ -64,7 +64,8 @@ def _load(path: Path, kind: type[Network]) -> Network:
     except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise InputError(
-            f"{path}: not a readable {kind.__name__.lower()} ({reason}); delete it and train again"
+            f"{path}: not a readable {kind.__name__.lower()} ({reason}); expected "
+            "what a training wrote"
         ) from None
     if found != kind.__name__:
         raise InputError(f"{path}: holds a {found}; expected a {kind.__name__}")

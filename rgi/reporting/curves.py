@@ -1,6 +1,6 @@
 """Figures with lines: error against the noise, metrics against lambda."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from rgi.evaluation.metrics import METRICS
 from rgi.reporting.style import Look, looks
 
-SENSITIVITY_METRICS = ("psnr", "ssim")
+IMAGE_METRICS, MASK_METRICS = ("psnr", "ssim"), ("dice", "auroc")
 # Share of the step between two levels over which the methods' points are spread.
 SPREAD = 0.08
 
@@ -23,7 +23,7 @@ def simulation_figure(table: pd.DataFrame) -> Figure:
         table: simulation.csv.
     """
     chosen = (table["metric"] == "rmse") & (table["region"] == "whole")
-    rmse = table[chosen & (table["statistic"] == "mean")]
+    rmse = table[chosen & (table["statistic"] == "rms")]
     methods = list(rmse["method"].unique())
     levels = np.sort(rmse["level"].astype(float).unique())
     step = np.diff(levels).min() if len(levels) > 1 else 1.0
@@ -48,7 +48,7 @@ def simulation_figure(table: pd.DataFrame) -> Figure:
         )
     axes.set_xticks(levels)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("mean of the noise in the corrupted block")
+    axes.set_xlabel("mean of the noise at the corrupted pixels")
     axes.set_ylabel("RMSE")
     figure.legend(loc="outside right upper")
     return figure
@@ -57,15 +57,20 @@ def simulation_figure(table: pd.DataFrame) -> Figure:
 def lambda_sensitivity_figure(table: pd.DataFrame) -> Figure:
     """PSNR and SSIM against lambda; rows data set and metric, columns cases.
 
+    Where the truth is unknown, Dice and AUROC stand in their place.
+
     Args:
         table: lambda-sensitivity.csv.
     """
     means = table[table["statistic"] == "mean"]
     means = means.assign(number=pd.to_numeric(means["lam"], errors="coerce"))
-    metrics = [name for name in SENSITIVITY_METRICS if name in set(means["metric"])]
     cases, style = list(means["case"].unique()), looks(list(means["method"].unique()))
     lams = np.sort(means["number"].dropna().unique())
-    rows = [(dataset, metric) for dataset in means["dataset"].unique() for metric in metrics]
+    rows = [
+        (dataset, metric)
+        for dataset, own in means.groupby("dataset", sort=False)
+        for metric in _shown(set(own["metric"]))
+    ]
 
     figure = Figure(figsize=(2.3 * len(cases) + 1.6, 1.8 * len(rows) + 0.4), layout="constrained")
     grid = figure.subplots(len(rows), len(cases), sharey="row", sharex="all", squeeze=False)
@@ -80,6 +85,11 @@ def lambda_sensitivity_figure(table: pd.DataFrame) -> Figure:
     with_lambda = set(means.loc[means["number"].notna(), "method"])
     figure.legend(handles=_legend(style, with_lambda), loc="outside right upper")
     return figure
+
+
+def _shown(scored: Collection[str]) -> list[str]:
+    of_images = [name for name in IMAGE_METRICS if name in scored]
+    return of_images or [name for name in MASK_METRICS if name in scored]
 
 
 def _lambda_panel(axes: Axes, own: pd.DataFrame, style: Mapping[str, Look]) -> None:
@@ -118,6 +128,12 @@ def _lambda_axis(axes: Axes, lams: np.ndarray) -> None:
         axes.minorticks_off()
     axes.set_xticks(lams, [f"{lam:g}" for lam in lams], rotation=45 if len(lams) > 4 else 0)
     axes.set_xlabel("λ")
+
+
+FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "simulation": simulation_figure,
+    "lambda-sensitivity": lambda_sensitivity_figure,
+}
 
 
 def _legend(style: Mapping[str, Look], with_lambda: Collection[str]) -> Sequence[Line2D]:

@@ -13,7 +13,7 @@ from rgi.reporting.captions import TABLES, Caption
 from rgi.reporting.published import published_lambda
 
 REGION_TITLES = {
-    "whole": "Whole image: G(z) itself, as in the paper",
+    "whole": "Whole image: the restored image itself, as in the paper",
     "hole": "Hole: corrupted pixels only",
     "composite": "Composite: restored where the mask says so, observed elsewhere",
 }
@@ -22,6 +22,7 @@ DECIMALS = {"psnr": 2, "passes": 0}
 IMAGE_METRICS = ("psnr", "ssim", "lpips")
 CHOOSING_METRICS = ("psnr", "ssim", "dice")
 NOTHING = "–"
+SHORTEST = 0.001  # seconds, below which a number would say more about the clock
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Block:
-    """One table: `labels` head the text columns on its left, `methods` the columns of numbers."""
+    """One table: `labels` head the text columns on its left, `methods` the columns of numbers.
+
+    `note` is a line below it, or empty.
+    """
 
     title: str
     labels: Sequence[str]
     methods: Sequence[str]
     rows: Sequence[tuple[Sequence[str], Sequence[Cell]]]
+    note: str = ""
 
 
 def inpainting_blocks(table: pd.DataFrame) -> list[Block]:
@@ -62,9 +67,9 @@ def inpainting_blocks(table: pd.DataFrame) -> list[Block]:
 
 def simulation_blocks(table: pd.DataFrame) -> list[Block]:
     """Rows are the mean of the noise; RMSE of the whole image first, then the masks."""
-    means = table[table["statistic"] == "mean"]
-    rmse = means[(means["metric"] == "rmse") & (means["region"] == "whole")]
-    masks = means[means["metric"].isin(["dice", "auroc"])]
+    whole = table[table["region"] == "whole"]
+    rmse = whole[(whole["metric"] == "rmse") & (whole["statistic"] == "rms")]
+    masks = whole[whole["metric"].isin(["dice", "auroc"]) & (whole["statistic"] == "mean")]
     blocks = [
         _method_block(REGION_TITLES["whole"], rmse, ["dataset", "level"]),
         _method_block("Corrupted pixels found", masks, ["dataset", "level"]),
@@ -83,7 +88,7 @@ def lambda_sensitivity_blocks(table: pd.DataFrame) -> list[Block]:
     """One block per metric: rows data set, case and method, columns lambda."""
     means = table[(table["statistic"] == "mean") & (table["lam"] != "none")]
     blocks = []
-    for metric in _shown(means, CHOOSING_METRICS):
+    for metric in _shown(means, CHOOSING_METRICS) or _shown(means, ["auroc"]):
         own = means[means["metric"] == metric]
         lams = sorted(own["lam"].unique(), key=float)
         rows = []
@@ -93,8 +98,21 @@ def lambda_sensitivity_blocks(table: pd.DataFrame) -> list[Block]:
             }
             rows.append((keys, [cells.get(lam, Cell(NOTHING)) for lam in lams]))
         labels = ["data set", "case", "method"]
-        blocks.append(Block(metric_label(metric), labels, [f"λ = {lam}" for lam in lams], rows))
+        columns = [f"λ = {lam}" for lam in lams]
+        blocks.append(Block(metric_label(metric), labels, columns, rows, _edges(own)))
     return blocks
+
+
+def _edges(own: pd.DataFrame) -> str:
+    """Which methods choose the first or last lambda of their grid."""
+    at_edge: dict[str, list[str]] = {}
+    for (dataset, case, method), group in own.groupby(["dataset", "case", "method"], sort=False):
+        lams = sorted(group["lam"], key=float)
+        chosen = group.loc[group["chosen"] == "yes", "lam"].item()
+        if len(lams) > 1 and chosen in (lams[0], lams[-1]):
+            at_edge.setdefault(method, []).append(f"{dataset} {case}")
+    methods = [f"{method} ({', '.join(where)})" for method, where in at_edge.items()]
+    return f"Chosen at the edge of the grid: {'; '.join(methods)}." if methods else ""
 
 
 LAYOUTS: dict[str, Callable[[pd.DataFrame], list[Block]]] = {
@@ -122,7 +140,7 @@ def write_markdown(path: Path, name: str, blocks: Iterable[Block]) -> None:
         rows = [[*labels, *map(str, cells)] for labels, cells in block.rows]
         lines += [f"## {_markdown(block.title)}", ""]
         lines += [f"| {' | '.join(map(_markdown, row))} |" for row in [header, rules, *rows]]
-        lines.append("")
+        lines += ["", _markdown(block.note), ""] if block.note else [""]
     with write_whole(path) as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")
 
@@ -142,6 +160,7 @@ def _tex_block(caption: Caption, block: Block) -> list[str]:
     for labels, cells in block.rows:
         texts = [*map(_tex, labels), *map(_tex_cell, cells)]
         body.append(" & ".join(texts) + r" \\")
+    note = [rf"\par\smallskip {_tex(block.note)}"] if block.note else []
     return [
         r"\begin{table}",
         r"\centering\footnotesize",
@@ -153,6 +172,7 @@ def _tex_block(caption: Caption, block: Block) -> list[str]:
         *body,
         r"\bottomrule",
         r"\end{tabular}",
+        *note,
         r"\end{table}",
     ]
 
@@ -164,10 +184,8 @@ def _tex_cell(cell: Cell) -> str:
     return text + (rf" {{\scriptsize (paper {_tex(cell.paper)})}}" if cell.paper else "")
 
 
-def _shown(means: pd.DataFrame, preferred: Sequence[str]) -> list[str]:
-    """The preferred metrics that were scored, or all that were, where none of them was."""
-    scored = set(means["metric"])
-    return [name for name in preferred if name in scored] or [m for m in METRICS if m in scored]
+def _shown(means: pd.DataFrame, preferred: Iterable[str]) -> list[str]:
+    return [name for name in preferred if name in set(means["metric"])]
 
 
 def _method_block(title: str, means: pd.DataFrame, keys: Sequence[str]) -> Block | None:
@@ -194,18 +212,22 @@ def _lambda_block(whole: pd.DataFrame) -> list[Block]:
         return []
     methods = list(chosen["method"].unique())
     rows = []
-    for keys, group in chosen.groupby(["dataset", "case", "metric"], sort=False):
-        dataset, case, metric = keys
-        lam_of = dict(zip(group["method"], group["lam"], strict=True))
-        cells = []
-        for method in methods:
-            paper = published_lambda(dataset, case, method, metric)
-            cells.append(
-                Cell(lam_of.get(method, NOTHING), paper="" if paper is None else f"{paper:g}")
-            )
-        rows.append(((dataset, case, METRICS[metric].label), cells))
+    for keys, group in chosen.groupby(["dataset", "case"], sort=False):
+        for metric in _shown(group, METRICS):
+            own = group[group["metric"] == metric]
+            cells = {row.method: _lambda_cell(row) for row in _each(own)}
+            labels = (*keys, METRICS[metric].label)
+            rows.append((labels, [cells.get(method, Cell(NOTHING)) for method in methods]))
     labels = ["data set", "case", "chosen by"]
     return [Block("Lambda chosen on all images", labels, methods, rows)]
+
+
+def _lambda_cell(row: object) -> Cell:
+    """The paper's lambda compares with ours only where its value does."""
+    paper = None
+    if not pd.isna(row.published):
+        paper = published_lambda(row.dataset, row.case, row.method, row.metric)
+    return Cell(row.lam, paper="" if paper is None else f"{paper:g}")
 
 
 def _each(group: pd.DataFrame) -> Iterable:
@@ -218,10 +240,13 @@ def _cell(row: object, mark: str = "") -> Cell:
         return Cell(NOTHING)
     value, low, high = (_number(row.metric, x) for x in (row.value, row.low, row.high))
     paper = "" if pd.isna(row.published) else _number(row.metric, row.published)
-    return Cell(value + mark, "" if pd.isna(row.low) else f"[{low}, {high}]", paper)
+    no_interval = pd.isna(row.low) or low == high  # one image, or too narrow to print
+    return Cell(value + mark, "" if no_interval else f"[{low}, {high}]", paper)
 
 
 def _number(metric: str, value: float) -> str:
+    if metric == "seconds" and value < SHORTEST:
+        return f"<{SHORTEST}"
     if metric == "seconds":
         return f"{value:#.2g}".rstrip(".") if value < 10 else f"{value:.0f}"
     return f"{value:.{DECIMALS.get(metric, 3)}f}"

@@ -1,5 +1,9 @@
 """What the RGI paper (Mou et al., ICLR 2023) printed, to stand beside our numbers."""
 
+from collections.abc import Mapping
+from typing import Any
+
+RESOLUTION = 128
 METHODS = ("yeh-without-mask", "yeh-with-mask", "rgi", "pan-with-mask", "r-rgi")
 
 # Table 1: (data set, case) -> (PSNR, SSIM) in the order of METHODS. The paper calls them means over
@@ -59,7 +63,40 @@ _LAMBDAS = {
     ("lsun-bedroom", "random"): {"rgi": (1.0, 0.8), "r-rgi": (0.9, 0.6)},
 }
 
+_FILL = {"kind": "noise", "mean": -1, "sd": 1}
+
+
+def _block(size: int) -> Mapping[str, Any]:
+    return {"corruption": "block", "size": size, "position": "centre", "fill": _FILL}
+
+
+def _random(fraction: float) -> Mapping[str, Any]:
+    return {"corruption": "random", "fraction": fraction, "fill": _FILL}
+
+
+# How it corrupts: (data set, case) -> the case as an entry of a config.
+_CASES = {
+    ("celeba", "block"): _block(32),
+    ("celeba", "random"): _random(0.5),
+    ("cars", "block"): _block(16),
+    ("cars", "random"): _random(0.25),
+    ("lsun-bedroom", "block"): _block(16),
+    ("lsun-bedroom", "random"): _random(0.25),
+}
+
 _PLACE = {"psnr": 0, "ssim": 1}
+
+
+def is_as_published(dataset: str, resolution: int, case: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a case has the paper's name and is set up as there.
+
+    Args:
+        dataset: its name in the config.
+        resolution: of its images.
+        case: its name in the config.
+        settings: its entry in the config, defaults filled in.
+    """
+    return resolution == RESOLUTION and settings == _CASES.get((dataset, case))
 
 
 def published_value(dataset: str, case: str, method: str, metric: str) -> float | None:

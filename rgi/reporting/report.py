@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, UnidentifiedImageError
@@ -18,7 +17,8 @@ from rgi.errors import InputError
 from rgi.evaluation.scoring import read_table
 from rgi.files import write_whole
 from rgi.reporting.captions import FIGURES, TABLES, Caption
-from rgi.reporting.layout import LAYOUTS, Block, Cell
+from rgi.reporting.layout import LAYOUTS, Block
+from rgi.reporting.tables import COLUMNS_OF
 
 ORDER = ("inpainting", "restorations", "simulation", "lambda-sensitivity", "cost")
 PACKAGES = (
@@ -37,7 +37,7 @@ PACKAGES = (
 # Figures have 200 dots per inch, a page has 96; half their dots keep letters sharp and readable.
 FIGURE_SCALE = 0.5
 # Wider figures keep their size on a phone and scroll, or nobody could read them.
-WIDE = 700
+WIDE = 560
 SHEET_WIDTH = 480
 
 
@@ -113,7 +113,6 @@ def write_report(path: Path, sources: Sources, config: Mapping[str, Any], comman
         settings=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         software=software(),
         machine=machine(),
-        seed=config.get("seed", "not set"),
         command=command,
     )
     with write_whole(path) as temporary:
@@ -155,37 +154,18 @@ def _processor() -> str:
 def _topics(sources: Sources) -> list[Topic]:
     tables = {path.stem: path for path in sources.tables}
     figures = {path.stem: path for path in sources.figures}
-    names = dict.fromkeys([*ORDER, *tables, *figures])
     return [
         _topic(name, tables.get(name), figures.get(name))
-        for name in names
-        if name in tables or name in figures
+        for name in sorted({*tables, *figures}, key=ORDER.index)
     ]
 
 
 def _topic(name: str, table: Path | None, figure: Path | None) -> Topic:
-    """A section; what has no caption of its own is called by its name."""
-    picture = None
-    if figure is not None:
-        picture = _picture(figure, FIGURES.get(name, Caption(name, "")), FIGURE_SCALE)
-    blocks = [] if table is None else _blocks(name, table)
-    caption = TABLES.get(name, Caption(name, "")) if table is not None else FIGURES.get(name)
-    title = caption.title if caption else name
-    return Topic(name, title, picture, caption.text if table is not None else "", blocks)
-
-
-def _blocks(name: str, path: Path) -> Sequence[Block]:
-    table = read_table(path, [])
-    return LAYOUTS[name](table) if name in LAYOUTS else [_as_it_is(table)]
-
-
-def _as_it_is(table: pd.DataFrame) -> Block:
-    """A table without a layout of its own: its columns as they are."""
-    first, *others = table.columns
-    texts = table.astype(str).itertuples(index=False)
-    return Block(
-        "", [first], others, [((row[0],), [Cell(text) for text in row[1:]]) for row in texts]
-    )
+    picture = None if figure is None else _picture(figure, FIGURES[name], FIGURE_SCALE)
+    if table is None:
+        return Topic(name, FIGURES[name].title, picture, "", [])
+    blocks = LAYOUTS[name](read_table(table, COLUMNS_OF[name]))
+    return Topic(name, TABLES[name].title, picture, TABLES[name].text, blocks)
 
 
 def _sheet(path: Path, title: str, text: str) -> Picture:

@@ -9,14 +9,16 @@ from textwrap import wrap
 import numpy as np
 from matplotlib.figure import Figure
 
+from rgi.corruption import load_case
 from rgi.errors import InputError
-from rgi.evaluation.scoring import FOUND, load_case, load_shard
+from rgi.evaluation.scoring import FOUND, load_shard
 from rgi.evaluation.selection import read_selection, reference_lambda
 from rgi.reporting.style import DOTS_PER_INCH
 from rgi.reporting.tables import Request
 
 ROWS = 3
 TILE = 128  # pixels of the figure per image
+EMPTY = 0.93  # grey of a panel without a picture
 GAP = 6
 GROUP_GAP = 24
 HEAD = 0.75  # inches over each strip: its title and those of the columns
@@ -82,7 +84,7 @@ def restoration_strip(
     finds_mask: Collection[str],
     rows: int,
 ) -> Strip:
-    """Collect the pictures of one case: each method at its reference lambda (PSNR's)."""
+    """Collect the pictures of one case: each method at its reference lambda."""
     truth = load_case(results / "cases" / dataset / f"{case}.npz")
     wanted = truth.index[:rows]
     restored, masks = [], []
@@ -96,12 +98,13 @@ def restoration_strip(
         restored.append(Column(name + under, _pictures(images), opens=not restored))
         if method in finds_mask:
             masks.append(Column(f"{name}\nmask", _pictures(_as_images(scores > FOUND))))
+    unknown = np.isnan(truth.clean).all()
     true_mask = _pictures(_as_images(truth.mask[:rows]))
     return Strip(
         f"{dataset}, {case}",
         [
             Column("input", _pictures(truth.corrupted[:rows])),
-            Column("truth", _pictures(truth.clean[:rows])),
+            Column("truth\nunknown" if unknown else "truth", _pictures(truth.clean[:rows])),
             *restored,
             Column("true\nmask", true_mask, opens=True),
             *masks,
@@ -132,13 +135,16 @@ def _as_images(masks: np.ndarray) -> np.ndarray:
 
 
 def _pictures(images: np.ndarray) -> np.ndarray:
-    """N x C x H x W in [-1, 1] -> N x TILE x TILE x 3 in [0, 1], by the nearest pixel."""
+    """N x C x H x W in [-1, 1] -> N x TILE x TILE x 3 in [0, 1], by the nearest pixel.
+
+    NaN, an unknown truth, becomes an empty panel.
+    """
     height, width = images.shape[-2:]
     rows = np.arange(TILE) * height // TILE
     columns = np.arange(TILE) * width // TILE
     colour = np.broadcast_to(images, (len(images), 3, height, width))
     tiles = colour[:, :, rows][:, :, :, columns]
-    return np.clip((tiles.transpose(0, 2, 3, 1) + 1) / 2, 0, 1)
+    return np.nan_to_num(np.clip((tiles.transpose(0, 2, 3, 1) + 1) / 2, 0, 1), nan=EMPTY)
 
 
 def _lefts(columns: Sequence[Column]) -> list[int]:

@@ -1,6 +1,6 @@
 """Tidy tables of an experiment: held-out values with their bootstrap intervals."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -30,15 +30,27 @@ COLUMNS = [
 ]
 SIMULATION_COLUMNS = [*COLUMNS[:2], "level", *COLUMNS[2:]]
 SENSITIVITY_COLUMNS = [*COLUMNS, "chosen"]
+COLUMNS_OF = {
+    "inpainting": COLUMNS,
+    "simulation": SIMULATION_COLUMNS,
+    "cost": COLUMNS,
+    "lambda-sensitivity": SENSITIVITY_COLUMNS,
+}
+
+WITH_RMS = {**STATISTICS, "rms": root_mean_square}
 
 
 @dataclass(frozen=True)
 class Request:
-    """The rows of a table: every method on every case of every data set."""
+    """The rows of a table: every method on every case of every data set.
+
+    `as_published` names the dataset/case that are set up as in the RGI paper.
+    """
 
     datasets: Sequence[str]
     cases: Sequence[str]
     methods: Sequence[str]
+    as_published: Collection[str] = ()
 
     def __iter__(self) -> Iterator[tuple[str, str, str]]:
         return iter(product(self.datasets, self.cases, self.methods))
@@ -71,21 +83,20 @@ def inpainting_table(scored: Scored, request: Request) -> pd.DataFrame:
     """
     rows = []
     for dataset, case, method in request:
-        for row in _held_out_rows(scored, dataset, case, method, STATISTICS):
+        for row in _held_out_rows(scored, dataset, case, method):
             paper = None
-            if (row["statistic"], row["region"]) == ("mean", "whole"):
+            comparable = f"{dataset}/{case}" in request.as_published
+            if comparable and (row["statistic"], row["region"]) == ("mean", "whole"):
                 paper = published_value(dataset, case, method, row["metric"])
             rows.append(row | {"published": paper})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def simulation_table(
-    scored: Scored, dataset: str, case: str, levels: Sequence[float], methods: Sequence[str]
-) -> pd.DataFrame:
-    """Held-out values against the mean of the noise; a level's case is called {case}_{level}.
+def simulation_table(scored: Scored, request: Request) -> pd.DataFrame:
+    """Held-out values against the mean of the noise, which ends a case's name: NAME_LEVEL.
 
-    The `mean` of rmse is the root of the mean square over images, as in appendix C of RGI; every
-    other mean is a plain one.
+    Of rmse there is one statistic more, `rms`: the root of the mean square over images, as in
+    appendix C of RGI.
 
     Returns:
         A table with `SIMULATION_COLUMNS`.
@@ -94,19 +105,18 @@ def simulation_table(
         InputError: scores or a selection are missing or do not fit.
     """
     rows = []
-    for level, method in product(levels, methods):
-        for row in _held_out_rows(
-            scored, dataset, f"{case}_{level}", method, STATISTICS, rmse_mean=root_mean_square
-        ):
-            rows.append(row | {"level": str(level)})
+    for dataset, case, method in request:
+        level = case.rpartition("_")[2]
+        for row in _held_out_rows(scored, dataset, case, method, WITH_RMS):
+            rows.append(row | {"level": level})
     return pd.DataFrame(rows, columns=SIMULATION_COLUMNS)
 
 
 def cost_table(scored: Scored, request: Request) -> pd.DataFrame:
     """Compute seconds and, where counted, generator passes per image.
 
-    They are those of the lambda that PSNR (or the first metric, without PSNR) chooses on all
-    images: the cost of one restoration, without the search for lambda.
+    They are those of the method's reference lambda: the cost of one restoration, without the
+    search for lambda.
 
     Returns:
         A table with `COLUMNS`.
@@ -148,6 +158,14 @@ def lambda_sensitivity_table(scored: Scored, request: Request) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
 
 
+MAKERS: dict[str, Callable[[Scored, Request], pd.DataFrame]] = {
+    "inpainting": inpainting_table,
+    "simulation": simulation_table,
+    "cost": cost_table,
+    "lambda-sensitivity": lambda_sensitivity_table,
+}
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a tidy table as CSV, whole or not at all."""
     with write_whole(path) as temporary:
@@ -159,18 +177,15 @@ def _held_out_rows(
     dataset: str,
     case: str,
     method: str,
-    statistics: Mapping[str, Statistic],
-    rmse_mean: Statistic | None = None,
+    of_rmse: Mapping[str, Statistic] = STATISTICS,
 ) -> Iterator[dict[str, object]]:
     scores, selection = scored.read(dataset, case, method)
     values = held_out(scores, selection, scored.folds, scored.seed)
     for (metric, region), group in values.groupby(["metric", "region"], sort=False):
-        used = dict(statistics)
-        if metric == "rmse" and rmse_mean is not None:
-            used["mean"] = rmse_mean
         lam = chosen_lambda(selection, metric)
         keys = _keys(dataset, case, method, metric, region, lam)
-        yield from _summary_rows(keys, group["value"], used, scored.seed)
+        statistics = of_rmse if metric == "rmse" else STATISTICS
+        yield from _summary_rows(keys, group["value"], statistics, scored.seed)
 
 
 def _keys(

@@ -2,8 +2,8 @@
 
 import dataclasses
 import hashlib
-import json
 import logging
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -13,33 +13,52 @@ import torch
 
 from rgi.files import write_whole
 from rgi.models import Architecture
-from rgi.training.settings import TrainingSettings
+from rgi.training.settings import BOOKKEEPING, TrainingSettings
 
 logger = logging.getLogger(__name__)
 
 Identity = dict[str, str]
-HASHED_IMAGES = 4096
+# Raise it by hand with every change that makes the same settings train other weights.
+TRAINING_VERSION = 1
+CHUNK = 256  # images hashed at once
 
 
 def identify(
-    images: np.ndarray, architecture: Architecture, settings: TrainingSettings, seed: int
+    images: np.ndarray,
+    architecture: Architecture,
+    settings: TrainingSettings,
+    seed: int,
+    device: torch.device,
 ) -> Identity:
-    """Name everything that the result depends on; a checkpoint of anything else is of no use."""
+    """Name everything that the result depends on; a checkpoint of anything else is of no use.
+
+    CPU and GPU round differently, so that a training stays on the kind of device it began on.
+    """
     parts = {
         **dataclasses.asdict(architecture),
         **dataclasses.asdict(settings),
         "seed": seed,
         "images": _fingerprint(images),
+        "device": device.type,
+        "training version": TRAINING_VERSION,
     }
-    del parts["checkpoint_seconds"]
-    return {name: json.dumps(value) for name, value in parts.items()}
+    return {name: _spell(value) for name, value in parts.items() if name not in BOOKKEEPING}
+
+
+def _spell(value: object) -> str:
+    """Give equal values one spelling: 10 and 10.0, a tuple and a list."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_spell, value))}]"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(float(value))
+    return repr(value)
 
 
 def _fingerprint(images: np.ndarray) -> str:
-    """Hash the shape and at most HASHED_IMAGES images, evenly spread."""
+    """Hash shape and content; `images` may be a memory-mapped file larger than memory."""
     digest = hashlib.sha256(str(images.shape).encode())
-    for row in np.linspace(0, len(images) - 1, min(len(images), HASHED_IMAGES)).astype(int):
-        digest.update(images[row].tobytes())
+    for start in range(0, len(images), CHUNK):
+        digest.update(np.ascontiguousarray(images[start : start + CHUNK]))
     return digest.hexdigest()
 
 
@@ -49,21 +68,43 @@ def save_checkpoint(path: Path, identity: Identity, state: dict[str, Any]) -> No
         torch.save({"identity": identity, "state": state}, temporary)
 
 
-def load_checkpoint(path: Path, identity: Identity, device: torch.device) -> dict[str, Any] | None:
-    """Read a checkpoint's state, or None (and a warning) if it cannot be used here."""
+def load_checkpoint(path: Path, identity: Identity) -> dict[str, Any] | None:
+    """Read a checkpoint's state onto the CPU, or None if there is none that can be used.
+
+    One that is damaged or was made with something else is kept as NAME.old.pt, with a warning.
+    What may pass (no memory, a lost network drive) is raised: it says nothing about the file.
+    """
     if not path.exists():
         return None
+    reason, state = _read(path, identity)
+    if reason is not None:
+        kept = path.with_name(f"{path.stem}.old{path.suffix}")
+        path.replace(kept)
+        logger.warning("%s: %s; kept as %s; training starts anew", path, reason, kept.name)
+    return state
+
+
+def _read(path: Path, identity: Identity) -> tuple[str | None, dict[str, Any] | None]:
+    """Return why the checkpoint cannot be used, or its state."""
+    damage = _find_damage(path)
+    if damage is not None:
+        return f"damaged ({damage})", None
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
         found, state = content["identity"], content["state"]
-    except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
+    except (UnpicklingError, KeyError, TypeError) as error:
         reason = str(error).split("\n")[0]
-        logger.warning("%s: damaged (%s); training starts anew", path, reason)
-        return None
+        return f"damaged ({reason})", None
     differing = sorted(
         name for name in identity.keys() | found.keys() if identity.get(name) != found.get(name)
     )
-    if differing:
-        logger.warning("%s: made with other %s; training starts anew", path, ", ".join(differing))
-        return None
-    return state
+    return (f"made with other {', '.join(differing)}", None) if differing else (None, state)
+
+
+def _find_damage(path: Path) -> str | None:
+    """Look at the checksums: torch's own errors do not tell a cut file from a lack of memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip()
+    except (zipfile.BadZipFile, EOFError) as error:
+        return str(error)

@@ -26,10 +26,11 @@ from rgi.models import (
     save_discriminator,
     save_generator,
 )
-from rgi.training.checkpoint import identify, load_checkpoint, save_checkpoint
+from rgi.training.checkpoint import Identity, identify, load_checkpoint, save_checkpoint
 from rgi.training.losses import critic_loss, gradient_penalty, judge_both
 from rgi.training.samples import at_level, check_spread, draw_samples, save_sheet
 from rgi.training.schedule import Position, Schedule
+from rgi.training.seeds import Purpose, derive_seed
 from rgi.training.settings import TrainingSettings
 from rgi.training.statistics import Tick, append_line, drop_lines_after
 
@@ -62,7 +63,8 @@ class State:
             getattr(self, name).load_state_dict(state[name])
         for name, adam in self.optimisers.items():
             adam.load_state_dict(state["optimisers"][name])
-        self.tick = Tick(**state["tick"])
+        sums = state["tick"]["sums"].to(self.tick.sums.device)
+        self.tick = Tick(**{**state["tick"], "sums": sums})
         self.step = state["step"]
 
 
@@ -92,38 +94,35 @@ def train(
     would have had: every random number depends on `seed` and the step alone.
 
     Raises:
-        InputError: the images do not fit the architecture, a loss is no longer finite, or the
-            generator collapsed to one image.
+        InputError: the images do not fit the architecture, a loss or weight is no longer finite,
+            or the generator collapsed to one image.
     """
     _check_images(images, architecture)
     schedule = Schedule(settings, architecture.levels)
     directory.mkdir(parents=True, exist_ok=True)
-    identity = identify(images, architecture, settings, seed)
-    checkpoint = directory / "checkpoint.pt"
+    identity = identify(images, architecture, settings, seed, device)
     state = _begin(architecture, settings, seed, device)
-    saved = load_checkpoint(checkpoint, identity, device)
-    if saved is not None:
-        state.load_state_dict(saved)
-        logger.info("%s: going on at step %d of %d", checkpoint, state.step, schedule.steps)
+    checkpoint = directory / "checkpoint.pt"
+    _resume(state, checkpoint, identity, schedule)
     drop_lines_after(directory / "training.jsonl", state.step)
-
     last_save = time.monotonic()
-    for position in _positions(state, schedule):
-        if position.starts_level:
-            state.optimisers = _optimisers(state.generator, state.discriminator, settings)
-        draw = _draw(images, state.generator.latent_dim, position, settings, seed, state.step)
-        measures = train_step(state, _to_device(draw, device), position, settings)
-        state.tick.add(measures, position.batch)
-        state.step += 1
-        if position.ends_tick:
-            _end_tick(state, position, settings, directory)
-        if position.ends_level:
-            _end_level(state, position.level, images, seed, directory)
-        if time.monotonic() - last_save >= settings.checkpoint_seconds:
-            save_checkpoint(checkpoint, identity, state.state_dict())
-            last_save = time.monotonic()
-    save_checkpoint(checkpoint, identity, state.state_dict())
-    _write_result(state, seed, directory)
+    with _repeatable():
+        for position in _positions(state, schedule):
+            if position.starts_level:
+                state.optimisers = _optimisers(state.generator, state.discriminator, settings)
+            draw = _draw(images, state.generator.latent_dim, position, settings, seed, state.step)
+            measures = train_step(state, _to_device(draw, device), position, settings)
+            state.tick.add(measures, position.batch)
+            state.step += 1
+            if position.ends_tick:
+                _end_tick(state, position, settings, directory)
+            if position.ends_level:
+                _end_level(state, position.level, images, seed, directory)
+            if time.monotonic() - last_save >= settings.checkpoint_seconds:
+                _save(state, checkpoint, identity, settings)
+                last_save = time.monotonic()
+        _save(state, checkpoint, identity, settings)
+        _write_result(state, seed, directory)
 
 
 def train_step(state: State, draw: Draw, position: Position, settings: TrainingSettings) -> Tensor:
@@ -133,11 +132,12 @@ def train_step(state: State, draw: Draw, position: Position, settings: TrainingS
     fakes = state.generator.grow(draw.latent, level, fade)
 
     real, fake = judge_both(critic, draw.reals, fakes)
-    penalty = gradient_penalty(critic, draw.reals, fakes, draw.mixing)
+    with _spread_kept(state.discriminator):
+        penalty = gradient_penalty(critic, draw.reals, fakes, draw.mixing)
     loss = critic_loss(real, fake, settings.drift) + settings.gradient_penalty * penalty
     _descend(state.optimisers["discriminator"], loss)
 
-    with _frozen(state.discriminator):
+    with _frozen(state.discriminator), _spread_kept(state.discriminator):
         generator_loss = -critic(fakes).mean()
         _descend(state.optimisers["generator"], generator_loss)
     _update_average(state, 0.5 ** (position.batch / settings.averaging_halflife))
@@ -153,13 +153,43 @@ def _check_images(images: np.ndarray, architecture: Architecture) -> None:
         )
 
 
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Have cuDNN choose the same algorithms in every run, or a restart would end elsewhere."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
+
+
+def _resume(state: State, checkpoint: Path, identity: Identity, schedule: Schedule) -> None:
+    saved = load_checkpoint(checkpoint, identity)
+    if saved is None:
+        return
+    state.load_state_dict(saved)
+    if state.step == schedule.steps:
+        logger.info(
+            "%s: already finished at step %d; delete checkpoint.pt to train anew",
+            checkpoint,
+            state.step,
+        )
+    else:
+        logger.info("%s: going on at step %d of %d", checkpoint, state.step, schedule.steps)
+
+
 def _begin(
     architecture: Architecture, settings: TrainingSettings, seed: int, device: torch.device
 ) -> State:
     # Channels last: a step takes 7-9% less time on a CPU (16 to 64 pixels, small widths).
     layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
-    generator = Generator(architecture, seed=seed).to(device, memory_format=layout)
-    discriminator = Discriminator(architecture, seed=seed + 1).to(device, memory_format=layout)
+    seeds = {part: derive_seed(seed, part) for part in (Purpose.GENERATOR, Purpose.DISCRIMINATOR)}
+    generator = Generator(architecture, seed=seeds[Purpose.GENERATOR])
+    discriminator = Discriminator(architecture, seed=seeds[Purpose.DISCRIMINATOR])
+    generator = generator.to(device, memory_format=layout)
+    discriminator = discriminator.to(device, memory_format=layout)
     return State(
         generator=generator,
         discriminator=discriminator,
@@ -183,7 +213,7 @@ def _optimisers(
 
 def _positions(state: State, schedule: Schedule) -> Iterator[Position]:
     """Yield what is left to do, with a progress bar."""
-    with tqdm(total=schedule.images, unit=" images", mininterval=1.0) as bar:
+    with tqdm(total=schedule.images, unit=" images", mininterval=5, disable=None) as bar:
         for step in range(state.step, schedule.steps):
             position = schedule.at(step)
             side = 4 * 2**position.level
@@ -202,7 +232,7 @@ def _draw(
     step: int,
 ) -> Draw:
     """Draw a step's batch from a random generator of its own, so that a restart repeats it."""
-    random = torch.Generator().manual_seed(_seed_of(seed, step))
+    random = torch.Generator().manual_seed(derive_seed(seed, Purpose.STEP, step))
     batch = position.batch
     rows = torch.randint(len(images), (batch,), generator=random).numpy()
     reals = images[rows]
@@ -214,10 +244,6 @@ def _draw(
         latent=torch.randn(batch, latent_dim, generator=random),
         mixing=torch.rand(batch, generator=random),
     )
-
-
-def _seed_of(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _to_device(draw: Draw, device: torch.device) -> Draw:
@@ -240,6 +266,16 @@ def _frozen(network: nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
+@contextmanager
+def _spread_kept(discriminator: Discriminator) -> Iterator[None]:
+    """Let the spread's average learn from reals and fakes as the critic judges them, no others."""
+    discriminator.spread.learns = False
+    try:
+        yield
+    finally:
+        discriminator.spread.learns = True
+
+
 @torch.no_grad()
 def _update_average(state: State, decay: float) -> None:
     pairs = zip(state.average.parameters(), state.generator.parameters(), strict=True)
@@ -247,17 +283,32 @@ def _update_average(state: State, decay: float) -> None:
         average.lerp_(current, 1 - decay)
 
 
+def _check_finite(state: State, settings: TrainingSettings) -> None:
+    """Refuse a state from which nothing good can follow."""
+    bad = [name for name, mean in state.tick.means().items() if not math.isfinite(mean)]
+    for name in ("generator", "discriminator", "average"):
+        weights = getattr(state, name).state_dict().values()
+        if not torch.stack([weight.isfinite().all() for weight in weights]).all():
+            bad.append(f"a weight of the {name}")
+    if bad:
+        raise InputError(
+            f"training diverged: {bad[0]} is not finite after {state.step} steps; lower "
+            f"learning_rate (now {settings.learning_rate:g}) or change the seed"
+        )
+
+
+def _save(state: State, checkpoint: Path, identity: Identity, settings: TrainingSettings) -> None:
+    _check_finite(state, settings)
+    save_checkpoint(checkpoint, identity, state.state_dict())
+
+
 def _end_tick(
     state: State, position: Position, settings: TrainingSettings, directory: Path
 ) -> None:
-    for name, mean in state.tick.means().items():
-        if not math.isfinite(mean):
-            raise InputError(
-                f"training diverged: {name} is {mean} at level {position.level} "
-                f"({4 * 2**position.level} pixels) after {position.images} images; lower "
-                f"learning_rate (now {settings.learning_rate:g}) or change the seed"
-            )
+    _check_finite(state, settings)
     append_line(directory / "training.jsonl", state.tick, position, state.step)
+    side = 4 * 2**position.level
+    logger.info("%d images shown, now at %d x %d pixels", position.images, side, side)
     state.tick = Tick.begin(state.tick.sums.device)
 
 

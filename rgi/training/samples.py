@@ -12,6 +12,7 @@ from rgi.data.preview import save_preview
 from rgi.errors import InputError
 from rgi.models import Generator
 from rgi.models.progressive import cross_fade, downsample, upsample
+from rgi.training.seeds import Purpose, derive_seed
 
 SAMPLES = 64
 CHUNK = 16  # images generated at once, to bound memory
@@ -32,7 +33,7 @@ def at_level(images: Tensor, level: int, fade: float) -> Tensor:
 @torch.no_grad()
 def draw_samples(generator: Generator, level: int, seed: int) -> Tensor:
     """Generate SAMPLES images of a level's resolution, from latents fixed by the seed."""
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(derive_seed(seed, Purpose.SAMPLES))
     latent = torch.randn(SAMPLES, generator.latent_dim, generator=random)
     latent = latent.to(generator.dense.weight.device)
     return torch.cat([generator.grow(part, level, 1.0) for part in latent.split(CHUNK)])
@@ -47,7 +48,7 @@ def check_spread(images: np.ndarray, samples: Tensor, level: int) -> None:
     rows = np.linspace(0, len(images) - 1, min(len(images), 256)).astype(int)
     reals = at_level(to_tensor(images[rows]), level, 1.0)
     found, expected = spread(samples), spread(reals)
-    if found < COLLAPSED * expected:
+    if not found >= COLLAPSED * expected:  # NaN too
         raise InputError(
             f"training collapsed to nearly one image at level {level} ({4 * 2**level} pixels): "
             f"the samples' spread is {found:.3g}, the training images' {expected:.3g}; "

@@ -1,7 +1,12 @@
 # Test images with known corruption: results/cases/{dataset}/{case}.npz
 rule case:
     input:
-        "results/datasets/{dataset}/test.npy",
+        images="results/datasets/{dataset}/test.npy",
+        masks=lambda wildcards: (
+            "results/datasets/{dataset}/test_masks.npy"
+            if config["cases"][wildcards.case]["corruption"] == "given"
+            else []
+        ),
     output:
         case="results/cases/{dataset}/{case}.npz",
         preview="results/cases/{dataset}/{case}.png",
@@ -14,13 +19,17 @@ rule case:
     conda:
         "../../envs/rgi.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: (
+            attempt * MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
+        ),
         runtime=30,
     params:
+        masks=lambda wildcards, input: ["--masks", input.masks] if input.masks else [],
         settings=lambda wildcards: as_json(config["cases"][wildcards.case]),
         seed=config["seed"],
     shell:
-        "python $SCRIPTS/synthesise_case.py --images {input:q} --name {wildcards.case:q}"
+        "python $SCRIPTS/synthesise_case.py --images {input.images:q} {params.masks:q}"
+        " --name {wildcards.case:q}"
         " --settings {params.settings:q} --seed {params.seed}"
         " --output {output.case:q} --preview {output.preview:q} > {log:q} 2>&1"
 
@@ -38,17 +47,19 @@ rule simulation:
         "results/benchmarks/simulation/{dataset}/{case}_{level}.tsv"
     wildcard_constraints:
         case="[^_]+",
-        level=r"-?[0-9.]+",
     conda:
         "../../envs/rgi.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: (
+            attempt * MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
+        ),
         runtime=30,
     params:
-        settings=lambda wildcards: as_json(config["cases"][wildcards.case]),
+        settings=lambda wildcards: as_json(experiment.simulated(wildcards.case)),
         seed=config["seed"],
     shell:
         "python $SCRIPTS/synthesise_simulation.py --generator {input:q} --name {wildcards.case:q}"
         " --level={wildcards.level} --settings {params.settings:q} --seed {params.seed}"
+        " --threads {threads}"
         " --output {output.case:q} --preview {output.preview:q} > {log:q} 2>&1"

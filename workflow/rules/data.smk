@@ -1,4 +1,8 @@
 # Images of a source, decoded, cut, resized and split: results/datasets/{dataset}/
+MEGABYTES = {8: 2000, 16: 2000, 32: 2000, 64: 8000, 128: 8000, 256: 16000}  # by resolution
+MASKED = [name for name, entry in config["datasets"].items() if entry.get("masks") is not None]
+
+
 rule dataset:
     output:
         train="results/datasets/{dataset}/train.npy",
@@ -12,7 +16,7 @@ rule dataset:
     conda:
         "../../envs/rgi.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=60,
     params:
         directory=lambda wildcards, output: Path(output.train).parent,
@@ -21,3 +25,18 @@ rule dataset:
     shell:
         "python $SCRIPTS/prepare_dataset.py --settings {params.settings:q} --seed {params.seed}"
         " --directory {params.directory:q} > {log:q} 2>&1"
+
+
+# A data set whose folder has masks gives those of its test images, too.
+use rule dataset as masked_dataset with:
+    output:
+        train="results/datasets/{dataset}/train.npy",
+        test="results/datasets/{dataset}/test.npy",
+        masks="results/datasets/{dataset}/test_masks.npy",
+        info="results/datasets/{dataset}/info.yaml",
+        preview="results/datasets/{dataset}/preview.png",
+    wildcard_constraints:
+        dataset="|".join(name.replace(".", r"\.") for name in MASKED) or "$.",
+
+
+ruleorder: masked_dataset > dataset

@@ -1,12 +1,12 @@
 # Tables, figures and the page that shows them all: reports/
 localrules:
     table,
-    figure_restorations,
     figure,
     report,
 
 
-# Which table's data sets, cases and methods each printed table is about.
+# What is printed about each table of the config. The simulation has no cost or sensitivity of its
+# own: it is there for its errors, and its CSV names the lambdas.
 TABLES = {
     "inpainting": ["inpainting", "cost", "lambda-sensitivity"],
     "simulation": ["simulation"],
@@ -15,9 +15,8 @@ FIGURES = {
     "inpainting": ["restorations", "lambda-sensitivity"],
     "simulation": ["simulation"],
 }
-ASKED_TABLES = [name for about in experiment.tables() for name in TABLES[about]]
+ABOUT = {name: about for about in experiment.tables() for name in TABLES[about]}
 ASKED_FIGURES = [name for about in experiment.tables() for name in FIGURES[about]]
-ABOUT = {name: about for about, names in TABLES.items() for name in names}
 
 
 rule table:
@@ -44,50 +43,69 @@ rule table:
         mem_mb=1000,
         runtime=10,
     params:
-        script=lambda wildcards: f"table_{wildcards.table.replace('-', '_')}.py",
-        table=lambda wildcards: as_json(config["tables"][ABOUT[wildcards.table]]),
+        table=lambda wildcards: as_json(experiment.table(ABOUT[wildcards.table])),
+        published=lambda wildcards: (
+            [f"--as-published={row}" for row in experiment.as_published()]
+            if wildcards.table == "inpainting"
+            else []
+        ),
         folds=config["folds"],
         seed=config["seed"],
     shell:
-        "python $SCRIPTS/{params.script} --scores results/scores --selection results/selection"
-        " --table {params.table:q} --folds {params.folds} --seed {params.seed}"
+        "python $SCRIPTS/make_table.py --name {wildcards.table} --table {params.table:q}"
+        " --scores results/scores --selection results/selection {params.published}"
+        " --folds {params.folds} --seed {params.seed}"
         " --output-csv {output.csv:q} --output-md {output.md:q} --output-tex {output.tex:q}"
         " > {log:q} 2>&1"
 
 
-rule figure_restorations:
-    input:
-        cases=[
-            f"results/cases/{dataset}/{case}.npz"
-            for dataset, case in dict.fromkeys(row[:2] for row in experiment.rows("inpainting"))
-        ],
-        selection=experiment.files("results/selection/{dataset}/{case}/{method}.csv", "inpainting"),
-    output:
-        png=report(
-            "reports/figures/restorations.png",
-            category="Figures",
-            labels={"figure": "restorations"},
-        ),
-        pdf="reports/figures/restorations.pdf",
-    log:
-        "results/logs/figure/restorations.log",
-    benchmark:
-        "results/benchmarks/figure/restorations.tsv"
-    conda:
-        "../../envs/rgi.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        table=as_json(experiment.inpainting),
-        masks=[
-            f"--finds-mask={method.name}"
-            for method in experiment.methods.values()
-            if method.finds_mask
-        ],
-    shell:
-        "python $SCRIPTS/figure_restorations.py --results results --table {params.table:q} {params.masks}"
-        " --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
+if "inpainting" in experiment.tables():
+
+    localrules:
+        figure_restorations,
+
+    rule figure_restorations:
+        input:
+            cases=[
+                f"results/cases/{dataset}/{case}.npz"
+                for dataset, case in dict.fromkeys(
+                    row[:2] for row in experiment.rows("inpainting")
+                )
+            ],
+            selection=experiment.files(
+                "results/selection/{dataset}/{case}/{method}.csv", "inpainting"
+            ),
+            restorations=[
+                path
+                for row in experiment.rows("inpainting")
+                for path in experiment.restorations(*row)
+            ],
+        output:
+            png=report(
+                "reports/figures/restorations.png",
+                category="Figures",
+                labels={"figure": "restorations"},
+            ),
+            pdf="reports/figures/restorations.pdf",
+        log:
+            "results/logs/figure/restorations.log",
+        benchmark:
+            "results/benchmarks/figure/restorations.tsv"
+        conda:
+            "../../envs/rgi.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            table=as_json(experiment.table("inpainting")),
+            masks=[
+                f"--finds-mask={name}"
+                for name in experiment.table("inpainting")["methods"]
+                if experiment.methods[name].mask == "found"
+            ],
+        shell:
+            "python $SCRIPTS/figure_restorations.py --results results --table {params.table:q}"
+            " {params.masks} --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
 
 
 rule figure:
@@ -103,22 +121,20 @@ rule figure:
     benchmark:
         "results/benchmarks/figure/{figure}.tsv"
     wildcard_constraints:
-        figure="simulation|lambda-sensitivity",
+        figure="|".join(name for name in ASKED_FIGURES if name != "restorations"),
     conda:
         "../../envs/rgi.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
-    params:
-        script=lambda wildcards: f"figure_{wildcards.figure.replace('-', '_')}.py",
     shell:
-        "python $SCRIPTS/{params.script} --table {input:q}"
+        "python $SCRIPTS/make_figure.py --name {wildcards.figure} --table {input:q}"
         " --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
 
 
 rule report:
     input:
-        tables=expand("reports/tables/{name}.csv", name=ASKED_TABLES),
+        tables=expand("reports/tables/{name}.csv", name=ABOUT),
         figures=expand("reports/figures/{name}.png", name=ASKED_FIGURES),
         previews=expand("results/datasets/{dataset}/preview.png", dataset=experiment.datasets()),
         samples=expand("results/generators/{dataset}/samples.png", dataset=experiment.datasets()),

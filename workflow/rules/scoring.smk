@@ -2,12 +2,7 @@
 rule scores:
     input:
         case="results/cases/{dataset}/{case}.npz",
-        restorations=lambda wildcards: expand(
-            "results/restorations/{dataset}/{case}/{method}/{lam}/{shard}.npz",
-            lam=experiment.methods[wildcards.method].lams,
-            shard=experiment.shards(wildcards.dataset, wildcards.case),
-            allow_missing=True,
-        ),
+        restorations=lambda wildcards: experiment.restorations(**wildcards),
     output:
         "results/scores/{dataset}/{case}/{method}.csv",
     log:
@@ -17,17 +12,15 @@ rule scores:
     conda:
         "../../envs/rgi.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=60,
     params:
         directory="results/restorations/{dataset}/{case}/{method}",
         lams=lambda wildcards: [f"--lam={lam}" for lam in experiment.methods[wildcards.method].lams],
         shards=lambda wildcards: len(experiment.shards(wildcards.dataset, wildcards.case)),
         metrics=[f"--metrics={metric}" for metric in config["metrics"]],
-        mask=lambda wildcards: (
-            "--has-mask" if experiment.methods[wildcards.method].has_mask else "--no-has-mask"
-        ),
+        mask=lambda wildcards: experiment.methods[wildcards.method].mask,
     shell:
-        "python $SCRIPTS/score_restorations.py --case {input.case:q} --restorations {params.directory:q}"
-        " {params.lams} --shards {params.shards} {params.metrics} {params.mask}"
-        " --output {output:q} > {log:q} 2>&1"
+        "python $SCRIPTS/score_restorations.py --case {input.case:q}"
+        " --restorations {params.directory:q} {params.lams}"
+        " --shards {params.shards} {params.metrics} --mask {params.mask} --output {output:q} > {log:q} 2>&1"

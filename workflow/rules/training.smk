@@ -1,5 +1,6 @@
 # The progressive GAN of each data set: results/generators/{dataset}/
-# checkpoint.pt is no declared output: a killed training must find it again.
+# checkpoint.pt is no declared output: a killed training must find it again. The device is a
+# resource and no parameter: to move to another machine is no reason to train anew.
 rule generator:
     input:
         "results/datasets/{dataset}/train.npy",
@@ -16,15 +17,17 @@ rule generator:
         "../../envs/rgi.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: (
+            attempt * MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
+        ),
         runtime=24 * 60,
         gpu=0 if config["device"] == "cpu" else 1,
+        device=config["device"],
     params:
         directory=lambda wildcards, output: Path(output.generator).parent,
         settings=lambda wildcards: as_json(config["generators"][wildcards.dataset]),
         seed=config["seed"],
-        device=config["device"],
     shell:
         "python $SCRIPTS/train_generator.py --images {input:q} --settings {params.settings:q}"
-        " --seed {params.seed} --device {params.device} --threads {threads}"
+        " --seed {params.seed} --device {resources.device} --threads {threads}"
         " --directory {params.directory:q} > {log:q} 2>&1"

@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 
 from rgi.baselines import apply_filter
-from rgi.command import run
-from rgi.data import parse_json
-from rgi.errors import InputError
+from rgi.command import parse_lam, run, shard
 from rgi.files import load_arrays, save_arrays
+from rgi.settings import parse_json
 
 
 def main(
@@ -24,16 +23,14 @@ def main(
 ) -> None:
     """Filter rows FIRST to LAST (not included) of CASE and write the restoration to OUTPUT."""
     arrays = load_arrays(case, "corrupted", "index")
-    count = len(arrays["index"])
-    if not 0 <= first < last <= count:
-        raise InputError(f"--first {first} --last {last}: {case} has rows 0 to {count}")
-    filtered = apply_filter(arrays["corrupted"][first:last], method, lam, parse_json(settings))
+    rows = shard(first, last, len(arrays["index"]), case)
+    filtered = apply_filter(arrays["corrupted"][rows], method, parse_lam(lam), parse_json(settings))
     save_arrays(
         output,
         {
             "restored": filtered.restored,
             "score": filtered.score,
-            "index": arrays["index"][first:last],
+            "index": arrays["index"][rows],
             "seconds": filtered.seconds,
         },
     )

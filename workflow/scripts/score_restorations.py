@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from rgi.command import pin_threads, run
+from rgi.evaluation.scoring import Mask, score_restorations, write_scores
 
 
 def main(
@@ -17,19 +18,16 @@ def main(
     metrics: Annotated[
         list[str], typer.Option(help="psnr, ssim, lpips, rmse, dice or auroc; repeated")
     ],
-    has_mask: Annotated[
-        bool, typer.Option("--has-mask/--no-has-mask", help="the method finds or is given a mask")
-    ],
+    mask: Annotated[Mask, typer.Option(help="what score > 0.5 is to the method")],
     output: Annotated[Path, typer.Option(help="CSV to write")],
 ) -> None:
     """Read a case and {restorations}/{lam}/{shard}.npz, write a CSV with one value per row.
 
     Columns: index, lam, metric, region, value. --lam and --metrics are repeated.
     """
-    from rgi.evaluation.scoring import score_restorations, write_scores
-
-    pin_threads(1)
-    write_scores(output, score_restorations(case, restorations, lam, shards, metrics, has_mask))
+    if "lpips" in metrics:  # the only one that needs torch, which is slow to start
+        pin_threads(1)
+    write_scores(output, score_restorations(case, restorations, lam, shards, metrics, mask))
 
 
 if __name__ == "__main__":

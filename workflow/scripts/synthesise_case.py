@@ -1,13 +1,25 @@
-"""Corrupt the test images of a data set in one known way."""
+"""Corrupt the test images of a data set in one known way, or take the corruption they came with."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from rgi.command import run
-from rgi.corruption import make_case, read_corruption, save_case, save_case_preview
-from rgi.data import open_images, parse_json, to_floats
+from rgi.corruption import (
+    GIVEN,
+    Case,
+    given_case,
+    make_case,
+    read_corruption,
+    save_case,
+    save_case_preview,
+)
+from rgi.data import open_images, open_masks, to_floats
+from rgi.errors import InputError
+from rgi.settings import parse_json
 
 
 def main(
@@ -16,21 +28,45 @@ def main(
     settings: Annotated[str, typer.Option(help="the case's entry in the config, as JSON")],
     name: Annotated[str, typer.Option(help="the case's name; its random numbers depend on it")],
     output: Annotated[Path, typer.Option(help="cases/{dataset}/{case}.npz")],
+    masks: Annotated[
+        Path | None, typer.Option(help="test_masks.npy, for the corruption `given`")
+    ] = None,
     preview: Annotated[Path | None, typer.Option(help="a picture of the first images")] = None,
-    seed: Annotated[int, typer.Option(help="draws masks and fills")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="draws masks and fills")] = 0,
 ) -> None:
     """Write clean images, corrupted images and masks to OUTPUT.
 
-    Example of SETTINGS: '{"corruption": "block", "size": 6, "fill": {"kind": "noise"}}'.
+    Example of SETTINGS: '{"corruption": "block", "size": 6, "fill": {"kind": "noise"}}'. With
+    '{"corruption": "given"}' the images are corrupted already, at MASKS; clean is NaN: unknown.
     """
     values = parse_json(settings)
     values.pop("images", None)  # how many to generate when the entry is used for a simulation
-    mask, fill = read_corruption(values)
-    clean = to_floats(open_images(images))
-    case = make_case(clean, range(len(clean)), mask, fill, seed, name)
+    shown = to_floats(open_images(images))
+    if values.get("corruption") == GIVEN:
+        case = _take_given(values, shown, masks)
+    else:
+        case = _corrupt(values, shown, masks, seed, name)
     save_case(output, case)
     if preview is not None:
         save_case_preview(preview, case)
+
+
+def _take_given(values: Mapping[str, Any], images: np.ndarray, masks: Path | None) -> Case:
+    if set(values) != {"corruption"}:
+        (extra, *_) = sorted(set(values) - {"corruption"})
+        raise InputError(f"cases: {GIVEN}: unknown key {extra!r}; allowed: none")
+    if masks is None:
+        raise InputError(f"--masks: missing; corruption {GIVEN} needs the masks of the images")
+    return given_case(images, open_masks(masks))
+
+
+def _corrupt(
+    values: Mapping[str, Any], images: np.ndarray, masks: Path | None, seed: int, name: str
+) -> Case:
+    if masks is not None:
+        raise InputError(f"--masks {masks}: only the corruption {GIVEN} takes masks")
+    mask, fill = read_corruption(values)
+    return make_case(images, range(len(images)), mask, fill, seed, name)
 
 
 if __name__ == "__main__":

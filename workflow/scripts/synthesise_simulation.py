@@ -16,9 +16,9 @@ from rgi.corruption import (
     save_case,
     save_case_preview,
 )
-from rgi.data import parse_json
 from rgi.errors import InputError
 from rgi.models import Generator, load_generator
+from rgi.settings import parse_json
 
 
 def main(
@@ -29,8 +29,8 @@ def main(
     name: Annotated[str, typer.Option(help="the case's name; its random numbers depend on it")],
     output: Annotated[Path, typer.Option(help="cases/{dataset}/{case}.npz")],
     preview: Annotated[Path | None, typer.Option(help="a picture of the first images")] = None,
-    seed: Annotated[int, typer.Option(help="draws latents, masks and noise")] = 0,
-    threads: Annotated[int, typer.Option(help="threads for torch")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="draws latents, masks and noise")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="threads for torch")] = 1,
 ) -> None:
     """Write G(z), corrupted G(z) and masks to OUTPUT; the clean images are those of every level.
 

@@ -1,13 +1,12 @@
 """Train a Progressive GAN on one data set's training images."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rgi.command import pin_threads, run
-from rgi.errors import InputError
+from rgi.settings import parse_json
 
 
 def main(
@@ -15,27 +14,25 @@ def main(
     images: Annotated[Path, typer.Option(help="train.npy of a data set")],
     directory: Annotated[Path, typer.Option(help="where everything is written")],
     settings: Annotated[str, typer.Option(help="the config's entry under `generators`, as JSON")],
-    seed: Annotated[int, typer.Option(help="initial weights, batches, latents")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="initial weights, batches, latents")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    threads: Annotated[int, typer.Option(help="threads for torch")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="threads for torch")] = 1,
 ) -> None:
     """Train on uint8 images N x H x W x C; a killed training goes on from its checkpoint.
 
     Written are generator.pt (the averaged generator), discriminator.pt, training.jsonl,
-    samples.png, samples_{resolution}.png and checkpoint.pt.
+    samples.png, samples_{resolution}.png and checkpoint.pt. To train anew with the same settings,
+    delete checkpoint.pt.
     """
     from rgi.data.arrays import open_images
     from rgi.models import choose_device
-    from rgi.training import read_settings, train
+    from rgi.training import read_training, train
 
     pin_threads(threads)
     array = open_images(images)
-    try:
-        entry = json.loads(settings)
-    except json.JSONDecodeError as error:
-        raise InputError(f"settings: {settings!r} is not JSON ({error})") from None
     _, height, _, channels = array.shape
-    architecture, training = read_settings(entry, resolution=height, channels=channels)
+    entry = parse_json(settings)
+    architecture, training = read_training(entry, resolution=height, channels=channels)
     train(array, architecture, training, directory, seed=seed, device=choose_device(device))
 
 

@@ -1,0 +1,43 @@
+"""One table of the report: tidy, and as people read it."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rgi.command import run
+from rgi.reporting.layout import LAYOUTS, write_markdown, write_tex
+from rgi.reporting.tables import MAKERS, Request, Scored, write_table
+from rgi.settings import choose
+
+
+def main(
+    *,
+    name: Annotated[str, typer.Option(help="inpainting, simulation, cost or lambda-sensitivity")],
+    table: Annotated[str, typer.Option(help="JSON, see above")],
+    scores: Annotated[Path, typer.Option(help="folder of {dataset}/{case}/{method}.csv")],
+    selection: Annotated[Path, typer.Option(help="folder of {dataset}/{case}/{method}.csv")],
+    folds: Annotated[int, typer.Option(help="as in the selection")],
+    seed: Annotated[int, typer.Option(help="as in the selection; also of the bootstrap")],
+    output_csv: Annotated[Path, typer.Option(help="tidy table")],
+    output_md: Annotated[Path, typer.Option(help="Markdown")],
+    output_tex: Annotated[Path, typer.Option(help="LaTeX, package booktabs")],
+    as_published: Annotated[
+        list[str] | None, typer.Option(help="dataset/case set up as in the RGI paper; repeated")
+    ] = None,
+) -> None:
+    """Read score and selection folders; write the table as CSV, Markdown and LaTeX.
+
+    --table is JSON: {"datasets": [...], "cases": [...], "methods": [...]}; in a simulation the
+    cases are called NAME_LEVEL. --folds and --seed are those of the selection.
+    """
+    request = Request(**json.loads(table), as_published=as_published or [])
+    made = choose(MAKERS, name, "--name")(Scored(scores, selection, folds, seed), request)
+    write_table(output_csv, made)
+    write_markdown(output_md, name, LAYOUTS[name](made))
+    write_tex(output_tex, name, LAYOUTS[name](made))
+
+
+if __name__ == "__main__":
+    run(main)
