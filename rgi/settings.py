@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import math
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,18 +9,6 @@ from typing import Any, TypeVar
 from rgi.errors import InputError
 
 T = TypeVar("T")
-
-_SCALARS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    bool: "true or false",
-    types.NoneType: "null",
-}
-
-
-class _UnfitError(ValueError):
-    """A value is not of the type that its field has."""
 
 
 def parse_json(text: str, option: str = "--settings") -> dict[str, Any]:
@@ -54,8 +40,8 @@ def choose(kinds: Mapping[str, T], name: object, where: str) -> T:
 def read_settings(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     """Build the dataclass `kind` from `values`; `where` opens the error messages.
 
-    Fields may be int, float, str, bool, None, tuples, lists and dicts of these, and unions. Whole
-    numbers become float, and lists become tuples, where the field is one.
+    Types are strict, as in JSON: no text for a number, no true for 1; whole numbers may stand for
+    floats and lists for tuples.
 
     Raises:
         InputError: a key is unknown, missing or of the wrong type, or a number is not finite.
@@ -70,67 +56,15 @@ def read_settings(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     if missing:
         raise InputError(f"{where}: key {missing[0]!r} is missing")
     hints = typing.get_type_hints(kind)
-    fitted = {}
-    for name, value in values.items():
-        try:
-            fitted[name] = _fit(hints[name], value)
-        except _UnfitError:
-            raise InputError(
-                f"{where}: {name}: {value!r}; expected {_describe(hints[name])}"
-            ) from None
-    return kind(**fitted)
+    return kind(**{name: _fit(hints[name], values[name], f"{where}: {name}") for name in values})
 
 
-def _fit(hint: Any, value: Any) -> Any:
-    """Return `value` as `hint` has it."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return _fit_any(arguments, value)
-    if origin is dict and isinstance(value, dict):
-        return {_fit(arguments[0], k): _fit(arguments[1], v) for k, v in value.items()}
-    if origin in (tuple, list) and isinstance(value, list | tuple):
-        inner = arguments[:1] * len(value) if _is_open(origin, arguments) else arguments
-        if len(inner) == len(value):
-            return origin(_fit(part, v) for part, v in zip(inner, value, strict=True))
-    if hint is float:
-        return _fit_float(value)
-    # bool is an int to Python.
-    if hint in _SCALARS and isinstance(value, hint) and (hint is bool) == isinstance(value, bool):
-        return value
-    raise _UnfitError
+def _fit(hint: Any, value: Any, where: str) -> Any:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-
-def _fit_any(hints: tuple[Any, ...], value: Any) -> Any:
-    for hint in hints:
-        try:
-            return _fit(hint, value)
-        except _UnfitError:
-            continue
-    raise _UnfitError
-
-
-def _fit_float(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _UnfitError
+    strict = TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
     try:
-        number = float(value)
-    except OverflowError:  # an integer beyond all floats
-        raise _UnfitError from None
-    if not math.isfinite(number):
-        raise _UnfitError
-    return number
-
-
-def _is_open(origin: type, arguments: tuple[Any, ...]) -> bool:
-    return origin is list or arguments[1:] == (Ellipsis,)
-
-
-def _describe(hint: Any) -> str:
-    """Name a type in words, for a message."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return " or ".join(_describe(part) for part in arguments)
-    if origin in (tuple, list):
-        count = "" if _is_open(origin, arguments) else f" of {len(arguments)}"
-        return f"a list{count} (each {_describe(arguments[0])})"
-    return "an object" if origin is dict else _SCALARS[hint]
+        return strict.validate_json(json.dumps(value))
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise InputError(f"{where}: {value!r}; {reason}") from None

@@ -54,7 +54,7 @@ BAD = [
     ("unknown family", "methods.rgi.family", "inversoin", "family: 'inversoin' is not allowed"),
     ("unknown preset", "methods.mine", {"family": "inversion"}, "'mine' is unknown; allowed: l2"),
     ("unknown setting", "methods.l2.settings.lr", 0.1, "methods.l2.settings: .*'lr'"),
-    ("schedule", "methods.r-rgi.settings.weights_iterations", 5000, "more than iterations 300"),
+    ("schedule", "methods.r-rgi.settings.weights_iterations", 5000, "more than iterations 240"),
     ("unknown data set in a table", "tables.inpainting.datasets", ["digit"], "allowed: digits"),
     ("unknown case in a table", "tables.inpainting.cases", ["blok"], "allowed: block"),
     ("unknown method in a table", "tables.inpainting.methods", ["rg"], "allowed: l2"),
