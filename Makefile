@@ -23,6 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 # The kernel drops this lock with its process, so a killed run needs no unlocking.
 demo: $(STAMP) ## run the default experiment: tables, figures and reports/report.html
+	@command -v flock > /dev/null || { echo "error: flock is missing; on Debian: apt-get install util-linux"; exit 1; }
 	@mkdir -p .snakemake
 	@PATH="$(CURDIR)/$(BIN):$$PATH" flock --nonblock --conflict-exit-code 75 .snakemake/demo.lock \
 	  snakemake --nolock --cores $(CORES) \
