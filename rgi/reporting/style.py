@@ -67,21 +67,16 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Settings under which every figure is drawn and saved."""
+    import seaborn
+
     settings = {
-        "font.size": 9,
-        "axes.titlesize": 9,
-        "axes.labelsize": 9,
-        "legend.fontsize": 8,
-        "legend.frameon": False,
-        "legend.handlelength": 3,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
+        **seaborn.axes_style("whitegrid", {"grid.color": "#e6e6e6"}),
+        **seaborn.plotting_context("paper"),
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": "#e6e6e6",
-        "grid.linewidth": 0.6,
+        "axes.edgecolor": "black",
+        "legend.frameon": False,
+        "legend.handlelength": 3,
         "lines.linewidth": 1.4,
         "lines.markersize": 4.5,
         "pdf.fonttype": 42,
