@@ -204,7 +204,7 @@ def test_more_training_crops_do_not_move_the_test_crops(tmp_path):
         (DIGITS | {"test": 0}, "test: 0; must be at least 1"),
         (DIGITS | {"channels": 2}, "channels: 2; allowed: 1"),
         (DIGITS | {"size": 3}, "unknown key 'size'; allowed: resolution"),
-        (DIGITS | {"resolution": "16"}, "resolution: '16'; expected a whole number"),
+        (DIGITS | {"resolution": "16"}, "resolution: '16'; Input should be a valid integer"),
         ({"source": "digits", "test": 3}, "key 'resolution' is missing"),
         (BRICK | {"crop": 200}, "crop: 200; at most 128"),
     ],

@@ -1,4 +1,4 @@
-"""Training of a Progressive GAN: losses, schedule, steps, restarts, failures, outputs."""
+"""Training of a Progressive GAN: losses, schedule, steps, failures, outputs."""
 
 import copy
 import json
@@ -10,69 +10,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from short_training import (
+    CPU,
+    IN_MID_FADE,
+    LAST_STEP,
+    SHORT,
+    SMALL,
+    kill_at,
+    lines,
+    normal,
+    same_weights,
+    start,
+    uniform,
+)
 
 from rgi.errors import InputError
-from rgi.models import Architecture, Discriminator, Generator, load_discriminator, load_generator
+from rgi.models import Discriminator, Generator, load_generator
 from rgi.settings import read_settings
-from rgi.training import TrainingSettings, checkpoint, progressive, read_training, samples, train
+from rgi.training import TrainingSettings, progressive, read_training, samples
 from rgi.training.losses import critic_loss, gradient_penalty, judge_both
 from rgi.training.schedule import Schedule
 from rgi.training.seeds import Purpose, derive_seed
 from rgi.training.statistics import MEASURES
-
-SMALL = Architecture(resolution=16, channels=1, latent_dim=6, widths=(5, 4, 3))
-SHORT = TrainingSettings(
-    images_stable=16, images_fade=32, batch=8, averaging_halflife=20, tick_images=16
-)
-LAST_STEP = Schedule(SHORT, SMALL.levels).steps
-IN_MID_FADE = 10
-CPU = torch.device("cpu")
-
-
-def normal(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def uniform(*shape):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(2))
-
-
-@pytest.fixture
-def pictures():
-    return np.random.default_rng(0).integers(0, 256, (20, 16, 16, 1), dtype=np.uint8)
-
-
-def start(pictures, directory, settings=SHORT, seed=0, architecture=SMALL, device=CPU):
-    train(pictures, architecture, settings, directory, seed=seed, device=device)
-
-
-def weights(directory):
-    networks = (
-        load_generator(directory / "generator.pt"),
-        load_discriminator(directory / "discriminator.pt"),
-    )
-    return [tensor for network in networks for tensor in network.state_dict().values()]
-
-
-def same_weights(one, other):
-    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
-
-
-def lines(directory):
-    return [json.loads(line) for line in (directory / "training.jsonl").read_text().splitlines()]
-
-
-def kill_at(monkeypatch, step):
-    """Break off training before `step` is computed, as a kill would."""
-    original = progressive.train_step
-
-    def breaking(state, *rest):
-        if state.step == step:
-            raise KeyboardInterrupt
-        return original(state, *rest)
-
-    monkeypatch.setattr(progressive, "train_step", breaking)
-
 
 # Losses
 
@@ -167,7 +126,9 @@ def test_ticks_end_every_so_many_images_and_with_a_level():
 )
 def test_impossible_settings_are_refused_by_name(change):
     (name,) = change
-    with pytest.raises(InputError, match=f"^generators: {name}: .*; (allowed|expected)"):
+    with pytest.raises(
+        InputError, match=f"^generators: {name}: .*; (allowed|Input should|Field required)"
+    ):
         read_settings(TrainingSettings, change, "generators")
 
 
@@ -368,166 +329,6 @@ def test_mirror_flips_some_images_left_to_right_and_only_if_asked(pictures):
     assert 0 < sum(changed) < len(changed)
     for one, other in zip(plain, flipped, strict=True):
         assert torch.equal(one, other) or torch.equal(one.flip(-1), other)
-
-
-# Restart
-
-
-@pytest.mark.parametrize("killed_at", [2, IN_MID_FADE, LAST_STEP - 1])
-@pytest.mark.parametrize("every", [0, 3])
-def test_a_killed_training_ends_as_if_it_had_not_been(
-    pictures, tmp_path, monkeypatch, killed_at, every
-):
-    start(pictures, tmp_path / "whole")
-    clock = iter(range(10**6))
-    monkeypatch.setattr(progressive.time, "monotonic", lambda: next(clock))
-    settings = replace(SHORT, checkpoint_seconds=every)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        kill_at(patch, killed_at)
-        start(pictures, tmp_path / "killed", settings)
-    start(pictures, tmp_path / "killed", settings)
-    assert same_weights(tmp_path / "whole", tmp_path / "killed")
-    timing = ("seconds", "images_per_second", "memory_mib")
-    for one, other in zip(lines(tmp_path / "whole"), lines(tmp_path / "killed"), strict=True):
-        for key in one.keys() - set(timing):
-            assert one[key] == other[key]
-    assert 0 < Schedule(SHORT, SMALL.levels).at(IN_MID_FADE).fade < 1
-
-
-def test_a_restart_goes_on_and_does_not_begin_again(pictures, tmp_path, monkeypatch):
-    eager = replace(SHORT, checkpoint_seconds=0)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        kill_at(patch, IN_MID_FADE)
-        start(pictures, tmp_path, eager)
-    done = []
-    original = progressive.train_step
-    monkeypatch.setattr(
-        progressive,
-        "train_step",
-        lambda state, *rest: (done.append(state.step), original(state, *rest))[1],
-    )
-    start(pictures, tmp_path, eager)
-    assert done == list(range(IN_MID_FADE, LAST_STEP))
-
-
-def test_a_log_line_cut_off_by_a_kill_is_replaced(pictures, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        kill_at(patch, IN_MID_FADE)
-        start(pictures, tmp_path, replace(SHORT, checkpoint_seconds=0))
-    with (tmp_path / "training.jsonl").open("a") as file:
-        file.write('{"step": 9, "im')
-    start(pictures, tmp_path)
-    steps = [line["step"] for line in lines(tmp_path)]
-    assert steps == sorted(set(steps))
-    assert steps[-1] == LAST_STEP
-
-
-def test_a_checkpoint_of_other_settings_is_kept_aside_with_a_warning(pictures, tmp_path, caplog):
-    start(pictures, tmp_path / "used", replace(SHORT, learning_rate=0.01), seed=3)
-    content = (tmp_path / "used" / "checkpoint.pt").read_bytes()
-    start(pictures, tmp_path / "used")
-    start(pictures, tmp_path / "fresh")
-    assert same_weights(tmp_path / "used", tmp_path / "fresh")
-    assert "other learning_rate, seed; kept as checkpoint.old.pt" in caplog.text
-    assert (tmp_path / "used" / "checkpoint.old.pt").read_bytes() == content
-
-
-def test_a_damaged_checkpoint_is_kept_aside_with_a_warning(pictures, tmp_path, caplog):
-    start(pictures, tmp_path / "whole")
-    (tmp_path / "used").mkdir()
-    content = (tmp_path / "whole" / "checkpoint.pt").read_bytes()
-    middle = len(content) // 2
-    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-    for damaged in (b"", content[:middle], flipped):
-        (tmp_path / "used" / "checkpoint.pt").write_bytes(damaged)
-        caplog.clear()
-        start(pictures, tmp_path / "used")
-        assert "checkpoint.pt: damaged" in caplog.text
-        assert (tmp_path / "used" / "checkpoint.old.pt").read_bytes() == damaged
-        assert same_weights(tmp_path / "whole", tmp_path / "used")
-
-
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("out of memory"), OSError(116, "Stale file handle")]
-)
-def test_what_may_pass_leaves_the_checkpoint_alone(pictures, tmp_path, monkeypatch, error):
-    start(pictures, tmp_path)
-    content = (tmp_path / "checkpoint.pt").read_bytes()
-
-    def fail(*arguments, **options):
-        raise error
-
-    monkeypatch.setattr(checkpoint.torch, "load", fail)
-    with pytest.raises(type(error)):
-        start(pictures, tmp_path)
-    assert (tmp_path / "checkpoint.pt").read_bytes() == content
-    assert not (tmp_path / "checkpoint.old.pt").exists()
-
-
-def test_a_finished_training_says_so_and_a_new_version_trains_anew(
-    pictures, tmp_path, monkeypatch, caplog
-):
-    caplog.set_level("INFO")
-    start(pictures, tmp_path)
-    start(pictures, tmp_path)
-    assert "already finished" in caplog.text
-    assert "delete checkpoint.pt to train anew" in caplog.text
-    monkeypatch.setattr(checkpoint, "TRAINING_VERSION", checkpoint.TRAINING_VERSION + 1)
-    start(pictures, tmp_path)
-    assert "made with other training version" in caplog.text
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_training_killed_on_a_gpu_ends_as_if_it_had_not_been(pictures, tmp_path, monkeypatch):
-    device = torch.device("cuda")
-    start(pictures, tmp_path / "whole", device=device)
-    eager = replace(SHORT, checkpoint_seconds=0)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        kill_at(patch, IN_MID_FADE)
-        start(pictures, tmp_path / "killed", eager, device=device)
-    start(pictures, tmp_path / "killed", eager, device=device)
-    assert same_weights(tmp_path / "whole", tmp_path / "killed")
-
-
-def test_training_leaves_cudnns_switches_as_they_were(pictures, tmp_path, monkeypatch):
-    cudnn, seen = torch.backends.cudnn, []
-    monkeypatch.setattr(cudnn, "benchmark", True)
-    original = progressive.train_step
-
-    def spying(*arguments):
-        seen.append((cudnn.deterministic, cudnn.benchmark))
-        return original(*arguments)
-
-    monkeypatch.setattr(progressive, "train_step", spying)
-    before = cudnn.deterministic
-    start(pictures, tmp_path)
-    assert set(seen) == {(True, False)}
-    assert (cudnn.deterministic, cudnn.benchmark) == (before, True)
-
-
-def identity(pictures, settings=SHORT, device=CPU):
-    return checkpoint.identify(pictures, SMALL, settings, 0, device)
-
-
-@pytest.mark.parametrize("row", [0, 256, 5000])
-def test_a_checkpoint_is_told_apart_by_every_one_of_its_images(row):
-    pictures = np.zeros((5001, 2, 2, 1), np.uint8)
-    changed = pictures.copy()
-    changed[row, 1, 1] ^= 1
-    assert identity(pictures)["images"] != identity(changed)["images"]
-
-
-def test_a_checkpoint_is_told_apart_by_what_the_weights_depend_on_alone(pictures):
-    known = identity(pictures)
-    for same in (
-        {"checkpoint_seconds": 1},
-        {"tick_images": 99},
-        {"gradient_penalty": 10},
-        {"betas": (0, 0.99)},
-    ):
-        assert identity(pictures, replace(SHORT, **same)) == known, same
-    assert identity(pictures, replace(SHORT, mirror=True)) != known
-    assert identity(pictures, device=torch.device("cuda")) != known
 
 
 # Failures
