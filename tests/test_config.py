@@ -58,7 +58,12 @@ BAD = [
     ("lambda of a method without one", "methods.l2.lam", [0.1], "l2 has no lambda"),
     ("no lambda", "methods.x", {"family": "inversion", "preset": "rgi"}, "rgi needs a grid `lam`"),
     ("unknown family", "methods.rgi.family", "inversoin", "family: 'inversoin' is not allowed"),
-    ("unknown preset", "methods.mine", {"family": "inversion"}, "'mine' is unknown; allowed: l2"),
+    (
+        "unknown preset",
+        "methods.mine",
+        {"family": "inversion"},
+        "preset 'mine' .* is unknown; allowed: l2",
+    ),
     ("unknown setting", "methods.l2.settings.lr", 0.1, "methods.l2.settings: .*'lr'"),
     ("schedule", "methods.r-rgi.settings.weights_iterations", 5000, "more than iterations 240"),
     ("unknown data set in a table", "tables.inpainting.datasets", ["digit"], "allowed: digits"),

@@ -113,14 +113,17 @@ def _checked(
     index: Sequence[int] | Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Lambda and index as tensors of length N, after every argument was looked at."""
+    if not isinstance(images, Tensor):
+        raise InputError(f"images: a torch tensor is needed, this is {type(images).__name__}")
     expected = (generator.channels, generator.resolution, generator.resolution)
     if images.ndim != 4 or tuple(images.shape[1:]) != expected or not len(images):
         raise InputError(
             f"images have shape {tuple(images.shape)}; the generator makes N x "
             + " x ".join(map(str, expected))
         )
-    if not torch.isfinite(images).all():
-        raise InputError("images hold NaN or infinite values; finite ones in [-1, 1] are needed")
+    low, high = float(images.min()), float(images.max())
+    if not -1 <= low <= high <= 1:  # NaN fails, too
+        raise InputError(f"images hold values from {low:g} to {high:g}; allowed: [-1, 1]")
     if method.needs_mask and mask is None:
         raise InputError("mask: this method needs the true mask (N x H x W, True = corrupted)")
     if mask is not None and not method.needs_mask:

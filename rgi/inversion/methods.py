@@ -97,7 +97,10 @@ def configured(preset: str, settings: Mapping[str, Any]) -> Method:
         InputError: unknown preset or setting, or a schedule that contradicts itself.
     """
     if preset not in METHODS:
-        raise InputError(f"method {preset!r} is unknown; allowed: {', '.join(METHODS)}")
+        raise InputError(
+            f"preset {preset!r} (without the key `preset`, the method's own name) is unknown; "
+            f"allowed: {', '.join(METHODS)}"
+        )
     unknown = sorted(set(settings) - set(SETTINGS))
     if unknown:
         raise InputError(
