@@ -1,12 +1,12 @@
 """Figure of restorations side by side."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rgi.command import run
+from rgi.settings import parse_json
 
 
 def main(
@@ -29,7 +29,9 @@ def main(
     from rgi.reporting.tables import Request
 
     with figure_style():
-        figure = restorations_figure(results, Request(**json.loads(table)), finds_mask or [])
+        figure = restorations_figure(
+            results, Request(**parse_json(table, "--table")), finds_mask or []
+        )
         save_figure(figure, output_png, output_pdf)
 
 

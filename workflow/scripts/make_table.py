@@ -1,6 +1,5 @@
 """One table of the report: tidy, and as people read it."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from rgi.command import run
 from rgi.reporting.layout import LAYOUTS, write_markdown, write_tex
 from rgi.reporting.tables import MAKERS, Request, Scored, write_table
-from rgi.settings import choose
+from rgi.settings import choose, parse_json
 
 
 def main(
@@ -32,7 +31,7 @@ def main(
     --table is JSON: {"datasets": [...], "cases": [...], "methods": [...]}; in a simulation the
     cases are called NAME_LEVEL. --folds and --seed are those of the selection.
     """
-    request = Request(**json.loads(table), as_published=as_published or [])
+    request = Request(**parse_json(table, "--table"), as_published=as_published or [])
     made = choose(MAKERS, name, "--name")(Scored(scores, selection, folds, seed), request)
     write_table(output_csv, made)
     write_markdown(output_md, name, LAYOUTS[name](made))

@@ -1,12 +1,12 @@
 """Write the report: tables, figures, settings and environment on one page."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rgi.command import run
+from rgi.settings import parse_json
 
 
 def main(
@@ -27,7 +27,7 @@ def main(
     from rgi.reporting.report import Sources, write_report
 
     sources = Sources(table or [], figure or [], preview or [], samples or [])
-    write_report(output, sources, json.loads(config), command)
+    write_report(output, sources, parse_json(config, "--config"), command)
 
 
 if __name__ == "__main__":
