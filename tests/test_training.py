@@ -27,7 +27,7 @@ from short_training import (
 from rgi.errors import InputError
 from rgi.models import Discriminator, Generator, load_generator
 from rgi.settings import read_settings
-from rgi.training import TrainingSettings, progressive, read_training, samples
+from rgi.training import TrainingSettings, draws, progressive, read_training, samples
 from rgi.training.losses import critic_loss, gradient_penalty, judge_both
 from rgi.training.schedule import Schedule
 from rgi.training.seeds import Purpose, derive_seed
@@ -211,9 +211,9 @@ def in_double(pictures, step, settings=SHORT):
         network.double()
     state.optimisers = progressive._optimisers(state.generator, state.discriminator, settings)
     position = Schedule(settings, SMALL.levels).at(step)
-    draw = progressive._draw(pictures, 6, position, settings, 0, step)
+    draw = draws.draw_step(pictures, 6, position, settings, 0, step)
     parts = (draw.reals, draw.latent, draw.mixing)
-    return state, progressive.Draw(*(part.double() for part in parts)), position
+    return state, draws.Draw(*(part.double() for part in parts)), position
 
 
 def first_adam_step(network, loss, settings):
@@ -273,7 +273,7 @@ def test_the_reals_of_a_step_are_faded_as_its_position_says(pictures):
 
     def detail(fade):
         """Deviation within blocks of 2 x 2 pixels, which the level below cannot show."""
-        reals = progressive._draw(pictures, 6, replace(position, fade=fade), SHORT, 0, 0).reals
+        reals = draws.draw_step(pictures, 6, replace(position, fade=fade), SHORT, 0, 0).reals
         blocks = reals.unflatten(2, (-1, 2)).unflatten(4, (-1, 2))
         return (blocks - blocks.mean((3, 5), keepdim=True)).std().item()
 
@@ -323,8 +323,8 @@ def test_no_two_purposes_share_their_random_numbers():
 
 def test_mirror_flips_some_images_left_to_right_and_only_if_asked(pictures):
     position = Schedule(SHORT, SMALL.levels).at(LAST_STEP - 1)
-    plain = progressive._draw(pictures, 6, position, SHORT, 0, 0).reals
-    flipped = progressive._draw(pictures, 6, position, replace(SHORT, mirror=True), 0, 0).reals
+    plain = draws.draw_step(pictures, 6, position, SHORT, 0, 0).reals
+    flipped = draws.draw_step(pictures, 6, position, replace(SHORT, mirror=True), 0, 0).reals
     changed = [not torch.equal(a, b) for a, b in zip(plain, flipped, strict=True)]
     assert 0 < sum(changed) < len(changed)
     for one, other in zip(plain, flipped, strict=True):

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from rgi.data.arrays import to_tensor
 from rgi.errors import InputError
 from rgi.models import (
     Architecture,
@@ -27,8 +27,9 @@ from rgi.models import (
     save_generator,
 )
 from rgi.training.checkpoint import Identity, identify, load_checkpoint, save_checkpoint
+from rgi.training.draws import Draw, draw_step, prefetch
 from rgi.training.losses import critic_loss, gradient_penalty, judge_both
-from rgi.training.samples import at_level, check_spread, draw_samples, save_sheet
+from rgi.training.samples import check_spread, draw_samples, save_sheet
 from rgi.training.schedule import Position, Schedule
 from rgi.training.seeds import Purpose, derive_seed
 from rgi.training.settings import TrainingSettings
@@ -68,15 +69,6 @@ class State:
         self.step = state["step"]
 
 
-@dataclass(frozen=True)
-class Draw:
-    """The random part of one step."""
-
-    reals: Tensor  # N x C x H x W at the level's resolution
-    latent: Tensor  # N x d
-    mixing: Tensor  # N, between reals (0) and fakes (1)
-
-
 def train(
     images: np.ndarray,
     architecture: Architecture,
@@ -106,12 +98,18 @@ def train(
     _resume(state, checkpoint, identity, schedule)
     drop_lines_after(directory / "training.jsonl", state.step)
     last_save = time.monotonic()
-    with _repeatable():
-        for position in _positions(state, schedule):
+
+    def prepare(step: int) -> Draw:
+        position = schedule.at(step)
+        draw = draw_step(images, architecture.latent_dim, position, settings, seed, step)
+        return draw.pinned() if device.type == "cuda" else draw
+
+    steps = range(state.step, schedule.steps)
+    with _repeatable(), closing(prefetch(prepare, steps)) as draws:
+        for position, draw in zip(_positions(state, schedule), draws, strict=True):
             if position.starts_level:
                 state.optimisers = _optimisers(state.generator, state.discriminator, settings)
-            draw = _draw(images, state.generator.latent_dim, position, settings, seed, state.step)
-            measures = train_step(state, _to_device(draw, device), position, settings)
+            measures = train_step(state, draw.to(device), position, settings)
             state.tick.add(measures, position.batch)
             state.step += 1
             if position.ends_tick:
@@ -223,33 +221,6 @@ def _positions(state: State, schedule: Schedule) -> Iterator[Position]:
         bar.update(schedule.images - bar.n)
 
 
-def _draw(
-    images: np.ndarray,
-    latent_dim: int,
-    position: Position,
-    settings: TrainingSettings,
-    seed: int,
-    step: int,
-) -> Draw:
-    """Draw a step's batch from a random generator of its own, so that a restart repeats it."""
-    random = torch.Generator().manual_seed(derive_seed(seed, Purpose.STEP, step))
-    batch = position.batch
-    rows = torch.randint(len(images), (batch,), generator=random).numpy()
-    reals = images[rows]
-    if settings.mirror:
-        flip = (torch.rand(batch, generator=random) < 0.5).numpy()
-        reals[flip] = reals[flip, :, ::-1]
-    return Draw(
-        reals=at_level(to_tensor(reals), position.level, position.fade),
-        latent=torch.randn(batch, latent_dim, generator=random),
-        mixing=torch.rand(batch, generator=random),
-    )
-
-
-def _to_device(draw: Draw, device: torch.device) -> Draw:
-    return Draw(*(part.to(device) for part in (draw.reals, draw.latent, draw.mixing)))
-
-
 def _descend(optimiser: Adam, loss: Tensor) -> None:
     optimiser.zero_grad()
     loss.backward()
@@ -278,9 +249,8 @@ def _spread_kept(discriminator: Discriminator) -> Iterator[None]:
 
 @torch.no_grad()
 def _update_average(state: State, decay: float) -> None:
-    pairs = zip(state.average.parameters(), state.generator.parameters(), strict=True)
-    for average, current in pairs:
-        average.lerp_(current, 1 - decay)
+    averages, current = list(state.average.parameters()), list(state.generator.parameters())
+    get_ema_multi_avg_fn(decay)(averages, current, None)  # one call for all: fewer GPU launches
 
 
 def _check_finite(state: State, settings: TrainingSettings) -> None:
