@@ -40,6 +40,7 @@ BAD = [
         "datasets.mine.path: 'nowhere' is not allowed; allowed: an existing folder",
     ),
     ("a width too few", "generators.digits.widths", [8, 8], "3 numbers, one per level"),
+    ("unknown precision", "generators.digits.precision", "half", "precision: 'half' is not one of"),
     ("generator of no data set", "generators.digit", {"latent_dim": 8, "widths": [8, 8]}, "digit"),
     ("block larger than the image", "cases.block.size", 60, "at most 16"),
     ("unknown corruption", "cases.block.corruption", "blok", "'blok' is not one of"),

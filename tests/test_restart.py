@@ -175,4 +175,5 @@ def test_a_checkpoint_is_told_apart_by_what_the_weights_depend_on_alone(pictures
     ):
         assert identity(pictures, replace(SHORT, **same)) == known, same
     assert identity(pictures, replace(SHORT, mirror=True)) != known
+    assert identity(pictures, replace(SHORT, precision="bfloat16")) != known
     assert identity(pictures, device=torch.device("cuda")) != known

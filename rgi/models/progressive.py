@@ -62,7 +62,13 @@ def pixel_norm(features: Tensor) -> Tensor:
 
     Source: Karras et al. 2018, section 4.2. A latent, N x d, is normalised the same way.
     """
-    return features * torch.rsqrt(features.square().mean(dim=1, keepdim=True) + 1e-8)
+    mean_square = _precise(features).square().mean(dim=1, keepdim=True)
+    return features * torch.rsqrt(mean_square + 1e-8).to(features.dtype)
+
+
+def _precise(features: Tensor) -> Tensor:
+    """Statistics of features in bfloat16 (autocast) are taken in float32."""
+    return features.float() if features.dtype == torch.bfloat16 else features
 
 
 def upsample(images: Tensor) -> Tensor:
@@ -242,7 +248,7 @@ class MinibatchSpread(nn.Module):
     def _measure(self, features: Tensor) -> Tensor:
         images = len(features)
         group = max(size for size in range(1, GROUP + 1) if images % size == 0)
-        variance = features.unflatten(0, (-1, group)).var(dim=1, correction=0)
+        variance = _precise(features).unflatten(0, (-1, group)).var(dim=1, correction=0)
         spread = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
         if self.learns:
             with torch.no_grad():

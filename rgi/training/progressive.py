@@ -125,9 +125,9 @@ def train(
 
 def train_step(state: State, draw: Draw, position: Position, settings: TrainingSettings) -> Tensor:
     """Move both networks and the average by one step; return the step's MEASURES."""
-    level, fade = position.level, position.fade
-    critic = partial(state.discriminator.grow, level=level, fade=fade)
-    fakes = state.generator.grow(draw.latent, level, fade)
+    at = {"level": position.level, "fade": position.fade, "precision": settings.precision}
+    critic = partial(grow, state.discriminator, **at)
+    fakes = grow(state.generator, draw.latent, **at)
 
     real, fake = judge_both(critic, draw.reals, fakes)
     with _spread_kept(state.discriminator):
@@ -140,6 +140,15 @@ def train_step(state: State, draw: Draw, position: Position, settings: TrainingS
         _descend(state.optimisers["generator"], generator_loss)
     _update_average(state, 0.5 ** (position.batch / settings.averaging_halflife))
     return torch.stack([loss, generator_loss, penalty, real.mean(), fake.mean()]).detach()
+
+
+def grow(
+    network: Generator | Discriminator, inputs: Tensor, level: int, fade: float, precision: str
+) -> Tensor:
+    """Call the network's grow in the settings' precision; what goes in and out keeps its own."""
+    mixed = precision == "bfloat16"
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed):
+        return network.grow(inputs, level, fade).to(inputs.dtype)
 
 
 def _check_images(images: np.ndarray, architecture: Architecture) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rgi.errors import InputError
 from rgi.models import Architecture
@@ -44,6 +44,7 @@ class TrainingSettings:
     gradient_penalty: float = 10.0  # weight of (||grad D|| - 1)^2 (WGAN-GP)
     drift: float = 1e-3  # weight of D(real)^2, keeps the critic near 0
     averaging_halflife: int = 10_000  # images; 10 000 is a decay of 0.999 at batch 16
+    precision: Literal["float32", "bfloat16"] = "float32"  # of convolutions and dense layers
     mirror: bool = False  # flip half of the training images left to right
     tick_images: int = 10_000  # images between two lines of training.jsonl
     checkpoint_seconds: float = 60.0  # wall time between two checkpoints
