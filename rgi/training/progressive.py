@@ -6,8 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +25,21 @@ from rgi.models import (
     save_discriminator,
     save_generator,
 )
+from rgi.models.progressive import GROUP
 from rgi.training.checkpoint import Identity, identify, load_checkpoint, save_checkpoint
 from rgi.training.draws import Draw, draw_step, prefetch
-from rgi.training.losses import critic_loss, gradient_penalty, judge_both
+from rgi.training.passes import Passes, spread_kept
 from rgi.training.samples import check_spread, draw_samples, save_sheet
 from rgi.training.schedule import Position, Schedule
 from rgi.training.seeds import Purpose, derive_seed
 from rgi.training.settings import TrainingSettings
 from rgi.training.statistics import Tick, append_line, drop_lines_after
+from rgi.training.team import ALONE, Team
 
 logger = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "training.jsonl"
 
 
 @dataclass
@@ -45,6 +49,7 @@ class State:
     generator: Generator
     discriminator: Discriminator
     average: Generator
+    passes: Passes  # of generator and discriminator; hold nothing of their own
     optimisers: dict[str, Adam]
     tick: Tick
     step: int = 0
@@ -77,6 +82,7 @@ def train(
     *,
     seed: int,
     device: torch.device,
+    team: Team = ALONE,
 ) -> None:
     """Train on uint8 images N x H x W x C and write everything into `directory`.
 
@@ -85,70 +91,58 @@ def train(
     A training that was interrupted goes on from its checkpoint and ends with the weights that it
     would have had: every random number depends on `seed` and the step alone.
 
+    Each process of a `team` takes its own part of every batch; the weights are those of one
+    process within rounding. All read the checkpoint, the leader alone writes.
+
     Raises:
-        InputError: the images do not fit the architecture, a loss or weight is no longer finite,
-            or the generator collapsed to one image.
+        InputError: the images do not fit the architecture or the batch the team, a loss or weight
+            is no longer finite, or the generator collapsed to one image.
     """
     _check_images(images, architecture)
+    _check_batch(settings, team)
     schedule = Schedule(settings, architecture.levels)
     directory.mkdir(parents=True, exist_ok=True)
     identity = identify(images, architecture, settings, seed, device)
-    state = _begin(architecture, settings, seed, device)
-    checkpoint = directory / "checkpoint.pt"
-    _resume(state, checkpoint, identity, schedule)
-    drop_lines_after(directory / "training.jsonl", state.step)
-    last_save = time.monotonic()
+    state = _begin(architecture, settings, seed, device, team)
+    with team.leader_first():  # who also puts aside a checkpoint of something else
+        _resume(state, directory / CHECKPOINT, identity, schedule)
+    if team.leads:
+        drop_lines_after(directory / LOG, state.step)
+    record = Record(images, settings, seed, directory, identity)
 
     def prepare(step: int) -> Draw:
         position = schedule.at(step)
-        draw = draw_step(images, architecture.latent_dim, position, settings, seed, step)
+        part = team.part(position.batch)
+        draw = draw_step(images, architecture.latent_dim, position, settings, seed, step, part)
         return draw.pinned() if device.type == "cuda" else draw
 
     steps = range(state.step, schedule.steps)
     with _repeatable(), closing(prefetch(prepare, steps)) as draws:
-        for position, draw in zip(_positions(state, schedule), draws, strict=True):
+        for position, draw in zip(_positions(state, schedule, team), draws, strict=True):
             if position.starts_level:
                 state.optimisers = _optimisers(state.generator, state.discriminator, settings)
             measures = train_step(state, draw.to(device), position, settings)
+            team.average(measures, state.discriminator.spread.average)
             state.tick.add(measures, position.batch)
             state.step += 1
-            if position.ends_tick:
-                _end_tick(state, position, settings, directory)
-            if position.ends_level:
-                _end_level(state, position.level, images, seed, directory)
-            if time.monotonic() - last_save >= settings.checkpoint_seconds:
-                _save(state, checkpoint, identity, settings)
-                last_save = time.monotonic()
-        _save(state, checkpoint, identity, settings)
-        _write_result(state, seed, directory)
+            if team.leads:
+                record.follow(state, position)
+        if team.leads:
+            record.finish(state)
 
 
 def train_step(state: State, draw: Draw, position: Position, settings: TrainingSettings) -> Tensor:
     """Move both networks and the average by one step; return the step's MEASURES."""
-    at = {"level": position.level, "fade": position.fade, "precision": settings.precision}
-    critic = partial(grow, state.discriminator, **at)
-    fakes = grow(state.generator, draw.latent, **at)
-
-    real, fake = judge_both(critic, draw.reals, fakes)
-    with _spread_kept(state.discriminator):
-        penalty = gradient_penalty(critic, draw.reals, fakes, draw.mixing)
-    loss = critic_loss(real, fake, settings.drift) + settings.gradient_penalty * penalty
+    at = position.level, position.fade
+    fakes = state.passes.generate(draw.latent, *at)
+    loss, (penalty, real, fake) = state.passes.criticise(draw.reals, fakes, draw.mixing, *at)
     _descend(state.optimisers["discriminator"], loss)
 
-    with _frozen(state.discriminator), _spread_kept(state.discriminator):
-        generator_loss = -critic(fakes).mean()
+    with _frozen(state.discriminator), spread_kept(state.discriminator):
+        generator_loss = -state.passes.judge(fakes, *at).mean()
         _descend(state.optimisers["generator"], generator_loss)
     _update_average(state, 0.5 ** (position.batch / settings.averaging_halflife))
-    return torch.stack([loss, generator_loss, penalty, real.mean(), fake.mean()]).detach()
-
-
-def grow(
-    network: Generator | Discriminator, inputs: Tensor, level: int, fade: float, precision: str
-) -> Tensor:
-    """Call the network's grow in the settings' precision; what goes in and out keeps its own."""
-    mixed = precision == "bfloat16"
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed):
-        return network.grow(inputs, level, fade).to(inputs.dtype)
+    return torch.stack([loss, generator_loss, penalty, real, fake]).detach()
 
 
 def _check_images(images: np.ndarray, architecture: Architecture) -> None:
@@ -157,6 +151,15 @@ def _check_images(images: np.ndarray, architecture: Architecture) -> None:
         raise InputError(
             f"images: {images.dtype} {images.shape}; allowed: uint8 N x {side} x {side} x "
             f"{channels} with N at least 1"
+        )
+
+
+def _check_batch(settings: TrainingSettings, team: Team) -> None:
+    batches = settings.batch if isinstance(settings.batch, tuple) else (settings.batch,)
+    if any(batch % (GROUP * team.size) for batch in batches):
+        raise InputError(
+            f"generators: batch: {settings.batch}; allowed: multiples of {GROUP * team.size}, "
+            f"whole groups of {GROUP} images for each of {team.size} processes"
         )
 
 
@@ -188,7 +191,11 @@ def _resume(state: State, checkpoint: Path, identity: Identity, schedule: Schedu
 
 
 def _begin(
-    architecture: Architecture, settings: TrainingSettings, seed: int, device: torch.device
+    architecture: Architecture,
+    settings: TrainingSettings,
+    seed: int,
+    device: torch.device,
+    team: Team = ALONE,
 ) -> State:
     # Channels last: a step takes 7-9% less time on a CPU (16 to 64 pixels, small widths).
     layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
@@ -201,6 +208,7 @@ def _begin(
         generator=generator,
         discriminator=discriminator,
         average=copy.deepcopy(generator).requires_grad_(False),
+        passes=Passes.of(generator, discriminator, settings, team),
         optimisers=_optimisers(generator, discriminator, settings),
         tick=Tick.begin(device),
     )
@@ -218,9 +226,10 @@ def _optimisers(
     }
 
 
-def _positions(state: State, schedule: Schedule) -> Iterator[Position]:
-    """Yield what is left to do, with a progress bar."""
-    with tqdm(total=schedule.images, unit=" images", mininterval=5, disable=None) as bar:
+def _positions(state: State, schedule: Schedule, team: Team) -> Iterator[Position]:
+    """Yield what is left to do, with the leader's progress bar on a terminal."""
+    hidden = None if team.leads else True
+    with tqdm(total=schedule.images, unit=" images", mininterval=5, disable=hidden) as bar:
         for step in range(state.step, schedule.steps):
             position = schedule.at(step)
             side = 4 * 2**position.level
@@ -246,16 +255,6 @@ def _frozen(network: nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
-@contextmanager
-def _spread_kept(discriminator: Discriminator) -> Iterator[None]:
-    """Let the spread's average learn from reals and fakes as the critic judges them, no others."""
-    discriminator.spread.learns = False
-    try:
-        yield
-    finally:
-        discriminator.spread.learns = True
-
-
 @torch.no_grad()
 def _update_average(state: State, decay: float) -> None:
     averages, current = list(state.average.parameters()), list(state.generator.parameters())
@@ -276,29 +275,48 @@ def _check_finite(state: State, settings: TrainingSettings) -> None:
         )
 
 
-def _save(state: State, checkpoint: Path, identity: Identity, settings: TrainingSettings) -> None:
-    _check_finite(state, settings)
-    save_checkpoint(checkpoint, identity, state.state_dict())
+@dataclass
+class Record:
+    """What a training leaves behind; of a team, the leader alone keeps it."""
 
+    images: np.ndarray
+    settings: TrainingSettings
+    seed: int
+    directory: Path
+    identity: Identity
+    saved: float = field(default_factory=time.monotonic)  # when the last checkpoint was
 
-def _end_tick(
-    state: State, position: Position, settings: TrainingSettings, directory: Path
-) -> None:
-    _check_finite(state, settings)
-    append_line(directory / "training.jsonl", state.tick, position, state.step)
-    side = 4 * 2**position.level
-    logger.info("%d images shown, now at %d x %d pixels", position.images, side, side)
-    state.tick = Tick.begin(state.tick.sums.device)
+    def follow(self, state: State, position: Position) -> None:
+        """Write what is due after a step."""
+        if position.ends_tick:
+            self._end_tick(state, position)
+        if position.ends_level:
+            self._end_level(state, position.level)
+        if time.monotonic() - self.saved >= self.settings.checkpoint_seconds:
+            self._save(state)
+            self.saved = time.monotonic()
 
+    def finish(self, state: State) -> None:
+        """Write the last checkpoint and the result."""
+        self._save(state)
+        level = state.average.architecture.levels - 1
+        samples = draw_samples(state.average, level, self.seed).cpu()
+        save_sheet(self.directory / "samples.png", samples)
+        save_discriminator(self.directory / "discriminator.pt", state.discriminator)
+        save_generator(self.directory / "generator.pt", state.average)
 
-def _end_level(state: State, level: int, images: np.ndarray, seed: int, directory: Path) -> None:
-    samples = draw_samples(state.average, level, seed).cpu()
-    save_sheet(directory / f"samples_{4 * 2**level}.png", samples)
-    check_spread(images, samples, level)
+    def _save(self, state: State) -> None:
+        _check_finite(state, self.settings)
+        save_checkpoint(self.directory / CHECKPOINT, self.identity, state.state_dict())
 
+    def _end_tick(self, state: State, position: Position) -> None:
+        _check_finite(state, self.settings)
+        append_line(self.directory / LOG, state.tick, position, state.step)
+        side = 4 * 2**position.level
+        logger.info("%d images shown, now at %d x %d pixels", position.images, side, side)
+        state.tick = Tick.begin(state.tick.sums.device)
 
-def _write_result(state: State, seed: int, directory: Path) -> None:
-    level = state.average.architecture.levels - 1
-    save_sheet(directory / "samples.png", draw_samples(state.average, level, seed).cpu())
-    save_discriminator(directory / "discriminator.pt", state.discriminator)
-    save_generator(directory / "generator.pt", state.average)
+    def _end_level(self, state: State, level: int) -> None:
+        samples = draw_samples(state.average, level, self.seed).cpu()
+        save_sheet(self.directory / f"samples_{4 * 2**level}.png", samples)
+        check_spread(self.images, samples, level)

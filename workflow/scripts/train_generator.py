@@ -1,5 +1,6 @@
 """Train a Progressive GAN on one data set's training images."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,24 +17,26 @@ def main(
     settings: Annotated[str, typer.Option(help="the config's entry under `generators`, as JSON")],
     seed: Annotated[int, typer.Option(min=0, help="initial weights, batches, latents")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="threads for torch")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="threads of all processes together")] = 1,
 ) -> None:
     """Train on uint8 images N x H x W x C; a killed training goes on from its checkpoint.
 
     Written are generator.pt (the averaged generator), discriminator.pt, training.jsonl,
     samples.png, samples_{resolution}.png and checkpoint.pt. To train anew with the same settings,
-    delete checkpoint.pt.
+    delete checkpoint.pt. With several GPUs: torchrun --standalone --nproc-per-node N
+    train_generator.py ...; the batch of the settings is shared out among them.
     """
     from rgi.data.arrays import open_images
     from rgi.models import choose_device
-    from rgi.training import read_training, train
+    from rgi.training import join_team, read_training, train
 
-    pin_threads(threads)
+    pin_threads(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     array = open_images(images)
     _, height, _, channels = array.shape
     entry = parse_json(settings)
     architecture, training = read_training(entry, resolution=height, channels=channels)
-    train(array, architecture, training, directory, seed=seed, device=choose_device(device))
+    with join_team(choose_device(device)) as (team, own):
+        train(array, architecture, training, directory, seed=seed, device=own, team=team)
 
 
 if __name__ == "__main__":
