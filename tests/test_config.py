@@ -12,9 +12,11 @@ import yaml
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
+import experiment as experiment_module  # noqa: E402
 from experiment import read_experiment  # noqa: E402
 
 from rgi.errors import InputError  # noqa: E402
+from rgi.models.progressive import GROUP  # noqa: E402
 
 # Cases that the default config lacks and some of the mistakes below need.
 CASES = {
@@ -40,7 +42,14 @@ BAD = [
         "datasets.mine.path: 'nowhere' is not allowed; allowed: an existing folder",
     ),
     ("a width too few", "generators.digits.widths", [8, 8], "3 numbers, one per level"),
-    ("unknown precision", "generators.digits.precision", "half", "precision: 'half' is not one of"),
+    ("unknown precision", "generators.digits.precision", "half", "'half' is not one of"),
+    (
+        "a batch of broken groups",
+        "generators.digits.batch",
+        18,
+        "18 .* multiples of 4, 4 for",
+    ),
+    ("a batch not shared out", "gpus", 8, "batch: 16 is not allowed; allowed: multiples of 32"),
     ("generator of no data set", "generators.digit", {"latent_dim": 8, "widths": [8, 8]}, "digit"),
     ("block larger than the image", "cases.block.size", 60, "at most 16"),
     ("unknown corruption", "cases.block.corruption", "blok", "'blok' is not one of"),
@@ -127,6 +136,17 @@ def test_images_with_masks_are_for_given_cases_and_need_a_metric_of_masks(given)
         InputError, match="cases: 'block' .* given, since data set 'mine' has masks"
     ):
         read_experiment(given, "own.yaml")
+
+
+def test_several_gpus_are_for_devices_that_have_them(config):
+    experiment = read_experiment(copy.deepcopy(config) | {"gpus": 4}, "own.yaml")
+    assert experiment.config["gpus"] == 4
+    with pytest.raises(InputError, match="gpus: 4 is not allowed; allowed: 1 with device cpu"):
+        read_experiment(config | {"gpus": 4, "device": "cpu"}, "own.yaml")
+
+
+def test_a_batch_is_counted_in_the_groups_of_the_critics_statistic():
+    assert experiment_module.GROUP == GROUP
 
 
 def test_a_methods_mask_is_given_found_or_none(config):

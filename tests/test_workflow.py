@@ -145,6 +145,18 @@ def test_again_runs_nothing_even_after_a_remark_in_the_code(finished, tmp_path):
     assert "Nothing to be done" in output
 
 
+def test_several_gpus_train_through_torchrun_and_are_no_reason_to_train_again(finished, tmp_path):
+    path = changed(tmp_path, lambda overlay: overlay.update(gpus=4))
+    assert "generator" not in jobs(snakemake(finished, "--configfile", path, "-n"))
+    target = "results/generators/digits/generator.pt"
+    found = snakemake(tmp_path, target, "--configfile", path, "-n", "-p")
+    assert "torchrun --standalone --nproc-per-node 4 $SCRIPTS/train_generator.py" in found
+    assert "gpu=4" in found
+    assert "python $SCRIPTS/train_generator.py" in snakemake(
+        tmp_path, target, "--configfile", TINY, "-n", "-p"
+    )
+
+
 def test_tables_do_not_depend_on_the_shard_size(finished, tmp_path):
     methods = ["pan-with-mask"]  # what could couple images: the discriminator, many weights
 

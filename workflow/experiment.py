@@ -19,6 +19,7 @@ from rgi.reporting.published import is_as_published
 from rgi.settings import read_settings
 
 SCHEMAS = Path(__file__).parent / "schemas"
+GROUP = 4  # rgi.models.progressive.GROUP, without waiting for torch
 FAMILIES = tuple(sorted(p.stem for p in (Path(__file__).parent / "rules/methods").glob("*.smk")))
 
 
@@ -244,6 +245,8 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
 
 
 def _check_generators(config: Mapping[str, Any], source: str) -> None:
+    if config["gpus"] > 1 and config["device"] == "cpu":
+        raise _error(source, ("gpus",), config["gpus"], "1 with device cpu")
     for name, generator in config["generators"].items():
         if name not in config["datasets"]:
             raise _error(source, ("generators", name), name, ", ".join(config["datasets"]))
@@ -255,6 +258,15 @@ def _check_generators(config: Mapping[str, Any], source: str) -> None:
                 generator["widths"],
                 f"{levels} numbers, one per level from 4 x 4 to the data set's resolution",
             )
+        _check_batch(config, name, source)
+
+
+def _check_batch(config: Mapping[str, Any], name: str, source: str) -> None:
+    """Every GPU takes whole groups of images of a batch."""
+    batch, share = config["generators"][name]["batch"], GROUP * config["gpus"]
+    if any(size % share for size in (batch if isinstance(batch, list) else [batch])):
+        allowed = f"multiples of {share}, {GROUP} for each of {config['gpus']} GPUs (key gpus)"
+        raise _error(source, ("generators", name, "batch"), batch, allowed)
 
 
 def _check_sizes(config: Mapping[str, Any], source: str) -> None:

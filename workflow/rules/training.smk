@@ -1,6 +1,12 @@
 # The progressive GAN of each data set: results/generators/{dataset}/
 # checkpoint.pt is no declared output: a killed training must find it again. The device is a
-# resource and no parameter: to move to another machine is no reason to train anew.
+# resource and no parameter: to move to another machine is no reason to train anew. Nor is another
+# number of GPUs, hence the launcher is part of the command's text.
+LAUNCHER = (
+    "python" if config["gpus"] == 1 else f"torchrun --standalone --nproc-per-node {config['gpus']}"
+)
+
+
 rule generator:
     input:
         "results/datasets/{dataset}/train.npy",
@@ -15,19 +21,21 @@ rule generator:
     priority: 1
     conda:
         "../../envs/rgi.yaml"
-    threads: config["threads"]
+    threads: config["threads"] * config["gpus"]
     resources:
         mem_mb=lambda wildcards, attempt: (
-            attempt * MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
+            attempt
+            * config["gpus"]
+            * MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
         ),
         runtime=24 * 60,
-        gpu=0 if config["device"] == "cpu" else 1,
+        gpu=0 if config["device"] == "cpu" else config["gpus"],
         device=config["device"],
     params:
         directory=lambda wildcards, output: Path(output.generator).parent,
         settings=lambda wildcards: as_json(config["generators"][wildcards.dataset]),
         seed=config["seed"],
     shell:
-        "python $SCRIPTS/train_generator.py --images {input:q} --settings {params.settings:q}"
+        LAUNCHER + " $SCRIPTS/train_generator.py --images {input:q} --settings {params.settings:q}"
         " --seed {params.seed} --device {resources.device} --threads {threads}"
         " --directory {params.directory:q} > {log:q} 2>&1"
