@@ -75,7 +75,7 @@ def append_line(path: Path, tick: Tick, position: Position, step: int) -> None:
         **tick.means(),
         "seconds": seconds,
         "images_per_second": tick.images / max(seconds, 1e-9),
-        "memory_mib": _peak_memory(tick.sums.device),
+        "memory_mib": peak_memory(tick.sums.device),
     }
     with path.open("a") as file:
         file.write(json.dumps(line) + "\n")
@@ -99,7 +99,7 @@ def _step_of(line: str) -> float:
         return float("inf")  # a line cut off by a kill
 
 
-def _peak_memory(device: torch.device) -> float:
+def peak_memory(device: torch.device) -> float:
     """MiB: of the GPU if it is used, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
