@@ -1,4 +1,5 @@
 # Front door: reads and checks the config, includes the rules, names the targets.
+import re
 import sys
 from os.path import relpath
 from pathlib import Path

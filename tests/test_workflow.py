@@ -123,7 +123,7 @@ def test_one_more_lambda_runs_only_what_follows_from_it(finished, tmp_path):
 
 def test_one_more_method_runs_only_that_method(finished, tmp_path):
     def change(overlay):
-        settings = {"iterations": 4, "pool": 16}
+        settings = {"stages": [[1, 4]], "pool": 16}
         overlay["methods"]["l1-long"] = {
             "family": "inversion",
             "preset": "l1",

@@ -34,6 +34,7 @@ class Method:
     settings: Mapping[str, Any]
     needs_mask: bool
     finds_mask: bool
+    together: bool  # one job for all lambdas
 
     @property
     def mask(self) -> str:
@@ -104,9 +105,10 @@ class Experiment:
         return self.config["datasets"][dataset]["test"]
 
     def settings(self, case: str, method: str) -> Mapping[str, Any]:
-        """A method's settings; in the simulation some are the table's, the same for all methods."""
+        """A method's settings; in the simulation some may be the table's."""
         own = self.methods[method].settings
-        return {**own, **self.config["tables"]["simulation"]["settings"]} if "_" in case else own
+        changed = self.config["tables"]["simulation"]["settings"] if "_" in case else {}
+        return {**own, **changed.get(method, {})}
 
     def shards(self, dataset: str, case: str) -> range:
         """Numbers of the shards of a case."""
@@ -126,9 +128,19 @@ class Experiment:
         return first, min(first + self.config["shard_size"], self.images(dataset, case))
 
     def family(self, name: str) -> str:
-        """A regular expression that matches the names of a family's methods."""
-        names = [m.name.replace(".", r"\.") for m in self.methods.values() if m.family == name]
-        return "|".join(names) or "$."  # matches nothing
+        """A regular expression of a family's methods, but those whose lambdas go together."""
+        return (
+            "|".join(
+                m.name.replace(".", r"\.")
+                for m in self.methods.values()
+                if m.family == name and not m.together
+            )
+            or "$."
+        )  # matches nothing
+
+    def together(self, family: str) -> list[Method]:
+        """A family's methods of which one job computes all lambdas."""
+        return [m for m in self.methods.values() if m.family == family and m.together]
 
 
 def read_experiment(config: dict[str, Any], source: str) -> Experiment:
@@ -220,6 +232,7 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
     preset = entry.get("preset", name)
     settings = entry.get("settings", {})
     needs_mask, finds_mask = entry.get("needs_mask", False), entry.get("finds_mask", False)
+    together = entry.get("together", False)
     try:
         if entry["family"] == "inversion":
             known = configured(preset, settings)
@@ -237,11 +250,13 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
             has_lambda = "lam" in entry
     except InputError as error:
         raise InputError(f"{source}: methods.{name}: {error}") from None
+    if together and not has_lambda:
+        raise InputError(f"{source}: methods.{name}.together: {preset} has no lambda")
     if has_lambda != ("lam" in entry):
         need = "needs a grid `lam`" if has_lambda else "has no lambda; remove the key `lam`"
         raise InputError(f"{source}: methods.{name}.lam: {preset} {need}")
     lams = tuple(str(lam) for lam in entry["lam"]) if has_lambda else ("none",)
-    return Method(name, entry["family"], preset, lams, settings, needs_mask, finds_mask)
+    return Method(name, entry["family"], preset, lams, settings, needs_mask, finds_mask, together)
 
 
 def _check_generators(config: Mapping[str, Any], source: str) -> None:
@@ -339,15 +354,16 @@ def _check_block(config: Mapping[str, Any], dataset: str, case: str, source: str
 
 
 def _check_simulation(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
-    config = experiment.config
-    for name in table["methods"]:
+    config, path = experiment.config, ("tables", "simulation", "settings")
+    for name, settings in table["settings"].items():
+        inverting = [m.name for m in experiment.methods.values() if m.family == "inversion"]
+        if name not in inverting:
+            raise _error(source, path, name, f"methods that invert: {', '.join(inverting)}")
         method = experiment.methods[name]
-        if method.family != "inversion":
-            continue
         try:
-            configured(method.preset, {**method.settings, **table["settings"]})
+            configured(method.preset, {**method.settings, **settings})
         except InputError as error:
-            raise InputError(f"{source}: tables.simulation.settings: {error}") from None
+            raise InputError(f"{source}: {'.'.join((*path, name))}: {error}") from None
     case = config["cases"][table["case"]]
     kind = case["fill"]["kind"] if "fill" in case else case["corruption"]
     if kind != "noise":

@@ -17,6 +17,7 @@ from rgi.files import load_arrays, write_whole
 
 COLUMNS = ["index", "lam", "metric", "region", "value"]
 COST_METRICS = ("seconds", "passes")
+OPTIONAL = ("passes", "objective")  # arrays that a method may leave in its restoration files
 FOUND = 0.5
 # What `score > FOUND` is: nothing (the score is a residual), found by the method, or given to it.
 Mask = Literal["none", "found", "given"]
@@ -24,29 +25,28 @@ Mask = Literal["none", "found", "given"]
 
 @dataclass(frozen=True)
 class Shard:
-    """A restoration file: restored N x C x H x W, score N x H x W, index N, cost per image N."""
+    """A restoration file: restored N x C x H x W, score N x H x W, index N, told per image N."""
 
     restored: np.ndarray
     score: np.ndarray
     index: np.ndarray
-    cost: dict[str, np.ndarray]
+    told: dict[str, np.ndarray]  # by the method itself: seconds and what it has of OPTIONAL
 
 
 def load_shard(path: Path) -> Shard:
-    """Read a restoration file; its cost is `seconds` and, where the method counts them, `passes`.
+    """Read a restoration file, with `seconds` and what the method left of OPTIONAL.
 
     Raises:
         InputError: the file is missing, damaged, incomplete or holds values that are not finite.
     """
     arrays = load_arrays(path, "restored", "score", "index", "seconds")
-    cost = {"seconds": arrays.pop("seconds")}
-    if _holds(path, "passes"):
-        cost |= load_arrays(path, "passes")
+    told = {"seconds": arrays.pop("seconds")}
+    told |= load_arrays(path, *(name for name in OPTIONAL if _holds(path, name)))
     for name in ("restored", "score"):
         # NaN would later read as "not defined for this image" and make a failed method look good.
         if not np.isfinite(arrays[name]).all():
             raise InputError(f"{path}: {name} has values that are not finite; the method diverged")
-    return Shard(cost=cost, **arrays)
+    return Shard(told=told, **arrays)
 
 
 def score_restorations(
@@ -71,7 +71,7 @@ def score_restorations(
 
     Returns:
         A table with columns index, lam, metric, region, value; NaN where a value is not defined
-        (an empty hole, a mask with one class). Besides `metrics` it holds the cost per image.
+        (an empty hole, a mask with one class). Besides `metrics` it holds what the method told.
 
     Raises:
         InputError: a metric is unknown, or a file is missing, damaged or does not fit the case.
@@ -155,8 +155,8 @@ def _values(
     case: Case, shard: Shard, metrics: Sequence[str], mask: Mask
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield metric, region and one value per image of the shard."""
-    for name, cost in shard.cost.items():
-        yield name, "whole", cost
+    for name, values in shard.told.items():
+        yield name, "whole", values
     if not len(shard.index):
         return
     has_truth = not np.isnan(case.clean).all()
@@ -194,10 +194,10 @@ def _matching_rows(path: Path, shard: Shard, case: Case, row_of: dict[int, int])
     expected = {
         "restored": (images, *case.clean.shape[1:]),
         "score": (images, *case.mask.shape[1:]),
-        **dict.fromkeys(shard.cost, (images,)),
+        **dict.fromkeys(shard.told, (images,)),
     }
     for name, shape in expected.items():
-        found = (shard.cost[name] if name in shard.cost else getattr(shard, name)).shape
+        found = (shard.told[name] if name in shard.told else getattr(shard, name)).shape
         if found != shape:
             raise InputError(f"{path}: {name} has shape {found}; the case needs {shape}")
     if unknown := [int(index) for index in shard.index if int(index) not in row_of]:

@@ -6,7 +6,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "engine": ["Restoration", "invert"],
+        "engine": ["Restoration", "invert", "invert_grid"],
         "methods": ["METHODS", "Method"],
         "objective": ["closed_form_mask", "profile_fidelity"],
     },

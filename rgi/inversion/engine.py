@@ -1,17 +1,23 @@
 """The engine's face: checked arguments in, restorations of many independent images out."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rgi.errors import InputError
-from rgi.inversion.joint import minimise
+from rgi.inversion.descent import Solution, finish, search
+from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.methods import METHODS, Method
-from rgi.inversion.problem import Problem
+from rgi.inversion.problem import Problem, Render
 from rgi.inversion.start import start_latents
+from rgi.models import Discriminator, Generator
+from rgi.models.frozen import frozen, frozen_critic
+
+Lams = float | Sequence[float] | Tensor | None
+MEMORY = 2 * 10**9
 
 
 @dataclass(frozen=True)
@@ -21,34 +27,38 @@ class Restoration:
     restored: Tensor  # N x C x H x W in [-1, 1], G(z; theta)
     score: Tensor  # N x H x W, higher = more surely corrupted; M for a method with a mask
     latent: Tensor  # N x d
+    objective: Tensor  # N, the fidelity (with a found M at its best: eq. 6), without priors
     seconds: Tensor  # N, float64: compute per image
+    passes: Tensor  # N: generator passes with gradient, over all starts
 
 
 def invert(
     images: Tensor,
-    generator: nn.Module,
+    generator: Generator,
     method: str | Method,
-    lam: float | Sequence[float] | Tensor | None = None,
+    lam: Lams = None,
     *,
     mask: Tensor | None = None,
-    discriminator: nn.Module | None = None,
+    discriminator: Discriminator | None = None,
     index: Sequence[int] | Tensor | None = None,
     seed: int = 0,
+    memory: int = MEMORY,
 ) -> Restoration:
     """Restore images by inverting a generator; the computation runs on the generator's device.
 
     Images are independent: one alone gives the same as among any others, to the last bit (for one
-    device, thread count and `method.batch`).
+    device, thread count, `method.batch` and `memory`).
 
     Args:
         images: N x C x H x W in [-1, 1], grossly corrupted.
         generator: latent N x d -> images N x C x H x W in [-1, 1].
         method: a name in METHODS or a Method.
-        lam: sparsity weight > 0 of methods with a learned mask, one for all or one per image.
+        lam: sparsity weight > 0 of methods that find a mask, one for all or one per image.
         mask: N x H x W, True = corrupted; for methods that need the true mask.
         discriminator: for methods with a discriminator prior; eval mode, images uncoupled.
         index: the image's row in its data set, N; random numbers are drawn per (seed, index).
         seed: of every random number.
+        memory: bytes that the passes may take; more images wait for their turn.
 
     Returns:
         Restoration, on the device of `images`.
@@ -56,43 +66,120 @@ def invert(
     Raises:
         InputError: an argument is missing, superfluous or of the wrong shape or range.
 
-    Source: Mou et al., RGI (ICLR 2023), eqs. 1, 3, 4 and section 4 for the schedule.
+    Source: Mou et al., RGI (ICLR 2023), eqs. 1, 3, 4, 6 and section 4 for the schedule.
     """
     method = _resolve(method)
-    lam, index = _checked(images, generator, method, lam, mask, discriminator, index)
+    index = _checked(images, generator, method, mask, discriminator, index)
+    lams = _checked_lam(method, lam, len(images))
+    everyone = torch.arange(len(images))
+    return _invert(
+        images, generator, method, everyone, lams, mask, discriminator, index, seed, memory
+    )
+
+
+def invert_grid(
+    images: Tensor,
+    generator: Generator,
+    method: str | Method,
+    lams: Sequence[float],
+    *,
+    mask: Tensor | None = None,
+    discriminator: Discriminator | None = None,
+    index: Sequence[int] | Tensor | None = None,
+    seed: int = 0,
+    memory: int = MEMORY,
+) -> list[Restoration]:
+    """As `invert` once for each lambda, to the last bit, in one batch.
+
+    What does not depend on lambda (the pool of starts, the stages with `explore_lam`) is computed
+    once; `passes` counts it for every lambda, `seconds` is what was spent.
+    """
+    method = _resolve(method)
+    index = _checked(images, generator, method, mask, discriminator, index)
+    if not lams:
+        raise InputError("lams: [] is empty; at least one lambda is needed")
+    count = len(images)
+    each = torch.cat([_checked_lam(method, lam, count) for lam in lams])
+    lane = torch.arange(count).repeat(len(lams))
+    found = _invert(images, generator, method, lane, each, mask, discriminator, index, seed, memory)
+    columns = vars(found)
+    return [
+        Restoration(**{name: column[first : first + count] for name, column in columns.items()})
+        for first in range(0, len(lane), count)
+    ]
+
+
+def _invert(
+    images: Tensor,
+    generator: Generator,
+    method: Method,
+    lane: Tensor,
+    lam: Tensor,
+    mask: Tensor | None,
+    discriminator: Discriminator | None,
+    index: Tensor,
+    seed: int,
+    memory: int,
+) -> Restoration:
+    """One restoration per lane: an image's number, and a lambda."""
     device = next(generator.parameters()).device
     started = time.perf_counter()
     given = torch.zeros_like(images[:, 0]) if mask is None else mask
     problem = Problem(
         method=method,
-        discriminator=discriminator,
+        discriminator=frozen_critic(discriminator) if method.needs_discriminator else None,
         images=images.to(device, torch.float32),
-        lam=lam.to(device),
+        lam=torch.full((len(images),), method.explore_lam, device=device),
         given=given.to(device, torch.float32),
     )
-    latents = start_latents(problem, generator, index, seed)
-    solutions = [
-        minimise(problem.rows(rows), generator, latents[rows])
-        for rows in _batches(len(images), method.batch, device)
-    ]
-    home = images.device
-    restored, score, latent = (  # to the CPU this waits for the device
-        torch.cat([getattr(solution, name) for solution in solutions])[: len(images)].to(home)
-        for name in ("restored", "score", "latent")
-    )
-    each = (time.perf_counter() - started) / len(images)
-    seconds = torch.full((len(images),), each, dtype=torch.float64)
-    return Restoration(restored, score, latent, seconds)
+    render = frozen(generator)
+    batch = fitting_batch(problem, generator, render, memory)
+    problem = _with_features(problem, batch)
+    lane, lam = lane.to(device), lam.to(device)
+    solution = _solve(problem, generator, render, lane, lam, index, seed, batch)
+    names = ("restored", "score", "latent", "objective", "passes")
+    found = {name: getattr(solution, name).to(images.device) for name in names}
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # what was spent, not what was asked for
+    share = found["passes"].double() / found["passes"].sum()
+    return Restoration(**found, seconds=(time.perf_counter() - started) * share)
 
 
-def _batches(images: int, size: int, device: torch.device) -> Iterator[Tensor]:
-    """Rows of each batch; the last is filled up with the last image.
+def _solve(
+    problem: Problem,
+    generator: Generator,
+    render: Render,
+    lane: Tensor,
+    lam: Tensor,
+    index: Tensor,
+    seed: int,
+    batch: Batch,
+) -> Solution:
+    stages = problem.method.stages
+    lanes = problem.rows(lane, lam)
+    if problem.method.explore_lam:
+        starts = start_latents(problem, generator, render, index, seed)
+        explored = search(problem, render, starts, stages[:-1], batch).take(lane)
+        found = search(lanes, render, explored.rows.latent[:, None], stages[-1:], batch)
+        found = replace(found, passes=found.passes + explored.passes)
+    else:
+        starts = start_latents(lanes, generator, render, index[lane.cpu()], seed)
+        found = search(lanes, render, starts, stages, batch)
+    return finish(lanes, generator, render, found, batch)
 
-    Every batch has the same shape, hence runs the same kernels: an image's result does not depend,
-    to the last bit, on how many others there are. Adam would amplify any difference in rounding.
-    """
-    for first in range(0, images, size):
-        yield torch.arange(first, first + size, device=device).clamp(max=images - 1)
+
+def _with_features(problem: Problem, batch: Batch) -> Problem:
+    """The problem with the features that matching needs, computed once for all steps."""
+    if not problem.method.feature_weight:
+        return problem
+
+    @torch.no_grad()
+    def features(chosen: Tensor, padded: Tensor) -> Tensor:
+        part = problem.rows(padded)
+        return part.observed_features(part.images)[: len(chosen)]
+
+    found = batch.all(len(problem.images), problem.images.device, features)
+    return replace(problem, features=torch.cat(found))
 
 
 def _resolve(method: str | Method) -> Method:
@@ -105,14 +192,13 @@ def _resolve(method: str | Method) -> Method:
 
 def _checked(
     images: Tensor,
-    generator: nn.Module,
+    generator: Generator,
     method: Method,
-    lam: float | Sequence[float] | Tensor | None,
     mask: Tensor | None,
-    discriminator: nn.Module | None,
+    discriminator: Discriminator | None,
     index: Sequence[int] | Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Lambda and index as tensors of length N, after every argument was looked at."""
+) -> Tensor:
+    """The index as a tensor of length N, after every argument was looked at."""
     if not isinstance(images, Tensor):
         raise InputError(f"images: a torch tensor is needed, this is {type(images).__name__}")
     expected = (generator.channels, generator.resolution, generator.resolution)
@@ -136,13 +222,10 @@ def _checked(
         raise InputError("discriminator: call .eval() first; in training mode it couples images")
     if index is not None and len(index) != len(images):
         raise InputError(f"index has {len(index)} entries for {len(images)} images")
-    index = torch.arange(len(images)) if index is None else torch.as_tensor(index)
-    return _checked_lam(method, lam, len(images)), index
+    return torch.arange(len(images)) if index is None else torch.as_tensor(index)
 
 
-def _checked_lam(
-    method: Method, lam: float | Sequence[float] | Tensor | None, count: int
-) -> Tensor:
+def _checked_lam(method: Method, lam: Lams, count: int) -> Tensor:
     if method.has_lambda == (lam is None):
         raise InputError(
             "lam: this method needs a value > 0" if lam is None else "lam: this method has none"

@@ -16,25 +16,34 @@ class Method:
         fidelity((1 - M) r) + lam ||M||_1
             - critic_weight D(G) + feature_weight ||f_D(x) - f_D(G)||_1
 
-    where M is learned (`mask` among the variables), given (`needs_mask`) or zero.
+    where M is learned (`mask` among the variables), eliminated by its closed form (`profile`,
+    eq. 6), given (`needs_mask`) or zero.
     """
 
     variables: tuple[Literal["latent", "mask", "weights"], ...] = ("latent",)
     fidelity: Literal["l2", "l1"] = "l2"
+    profile: bool = False  # M is eliminated by its closed form, RGI eq. 6
     needs_mask: bool = False  # the true mask is handed in
     critic_weight: float = 0.0  # Yeh et al. 2017; RGI section 4.2: 0.1
     feature_weight: float = 0.0  # AnoGAN's feature matching, DGP's discriminator features
-    iterations: int = 2000  # generator passes with gradient, RGI table 1
-    learning_rate: float = 0.1  # latent and mask, RGI section 4
-    weights_iterations: int = 0  # theta joins for the last ... iterations (R-RGI)
-    weights_learning_rate: float = 1e-5  # RGI section 4
-    batch: int = 16  # images minimised together; the last batch is filled up to this size
     pool: int = 512  # Gaussian latents scored for the starts; 0: starts are drawn per image
-    starts: int = 1  # descents per image; the lowest objective wins
+    # Successive halving, (starts, steps) per stage: after a stage the starts with the lowest
+    # objective go on. RGI table 1: one start, 2000 generator passes.
+    stages: tuple[tuple[int, int], ...] = ((1, 2000),)
+    solver: Literal["adam", "lbfgs"] = "adam"
+    learning_rate: float = 0.1  # of Adam for latent and mask, RGI section 4
+    ramp_down: float = 0.0  # last part of Adam's steps in which its rate falls to 0
+    explore_lam: float = 0.0  # > 0: lambda of all stages but the last, which all lambdas share
+    tolerance: float = (
+        0.0  # L-BFGS stops where CHECK passes lower the objective by less, relatively
+    )
+    weights_iterations: int = 0  # steps after the stages, in which theta learns, too (R-RGI)
+    weights_learning_rate: float = 1e-5  # RGI section 4
+    batch: int = 16  # rows of latents in one generator pass; the last one is filled up to this size
 
     @property
     def learns_mask(self) -> bool:
-        """Whether M is a variable (RGI and R-RGI)."""
+        """Whether M is a variable of the descent (RGI and R-RGI)."""
         return "mask" in self.variables
 
     @property
@@ -43,29 +52,31 @@ class Method:
         return "weights" in self.variables
 
     @property
-    def has_lambda(self) -> bool:
-        """Whether the objective has the sparsity weight lambda."""
-        return self.learns_mask
-
-    @property
     def finds_mask(self) -> bool:
         """Whether the score is a mask in [0, 1] that the method found."""
-        return self.learns_mask
+        return self.learns_mask or self.profile
+
+    @property
+    def has_lambda(self) -> bool:
+        """Whether the objective has the sparsity weight lambda."""
+        return self.finds_mask
 
     @property
     def needs_discriminator(self) -> bool:
         """Whether a prior looks through the discriminator."""
         return self.critic_weight != 0 or self.feature_weight != 0
 
-    @property
-    def passes(self) -> int:
-        """Generator passes for one image alone: start candidates, then steps of every start."""
-        return (
-            self.pool
-            + self.starts * (self.iterations - self.weights_iterations)
-            + (self.weights_iterations)
-        )
 
+# One recipe for every data set, chosen by measurement: docs/solver.md.
+_PROFILE = Method(
+    profile=True,
+    critic_weight=0.1,
+    pool=4096,
+    solver="lbfgs",
+    stages=((20, 8), (4, 25), (1, 400)),
+    explore_lam=0.05,
+    tolerance=0.001,
+)
 
 METHODS: Mapping[str, Method] = {
     "l2": Method(),
@@ -76,17 +87,25 @@ METHODS: Mapping[str, Method] = {
         variables=("latent", "weights"),
         needs_mask=True,
         feature_weight=0.1,
+        stages=((1, 1500),),
         weights_iterations=500,
     ),
     "anogan": Method(fidelity="l1", feature_weight=1.0),
     "rgi": Method(variables=("latent", "mask"), critic_weight=0.1),
     "r-rgi": Method(
-        variables=("latent", "mask", "weights"), critic_weight=0.1, weights_iterations=500
+        variables=("latent", "mask", "weights"),
+        critic_weight=0.1,
+        stages=((1, 1500),),
+        weights_iterations=500,
     ),
+    "rgi-profile": _PROFILE,
+    "r-rgi-profile": replace(_PROFILE, variables=("latent", "weights"), weights_iterations=100),
 }
 
 SETTINGS = tuple(
-    field.name for field in fields(Method) if field.name not in ("variables", "needs_mask")
+    field.name
+    for field in fields(Method)
+    if field.name not in ("variables", "profile", "needs_mask")
 )
 
 
@@ -106,14 +125,31 @@ def configured(preset: str, settings: Mapping[str, Any]) -> Method:
         raise InputError(
             f"{preset}: setting {unknown[0]!r} is unknown; allowed: {', '.join(SETTINGS)}"
         )
-    method = replace(METHODS[preset], **settings)
-    if method.weights_iterations > method.iterations:
-        raise InputError(
-            f"{preset}: weights_iterations {method.weights_iterations} is more than "
-            f"iterations {method.iterations}"
-        )
-    if method.pool and method.starts > method.pool:
-        raise InputError(f"{preset}: starts {method.starts} is more than pool {method.pool}")
-    if method.weights_iterations and not method.learns_weights:
-        raise InputError(f"{preset}: weights_iterations is set, but its weights are fixed")
+    stages = settings.get("stages", METHODS[preset].stages)
+    method = replace(METHODS[preset], **{**settings, "stages": tuple(map(tuple, stages))})
+    contradiction = _contradiction(method)
+    if contradiction is not None:
+        raise InputError(f"{preset}: {contradiction}")
     return method
+
+
+def _contradiction(method: Method) -> str | None:
+    """What is wrong with a method's settings taken together."""
+    starts = [count for count, _ in method.stages]
+    if not starts or min(min(stage) for stage in method.stages) < 1:
+        return f"stages {list(method.stages)}: allowed: pairs of starts and steps, each at least 1"
+    if starts != sorted(starts, reverse=True):
+        return f"stages {list(method.stages)}: starts must not increase from stage to stage"
+    if method.pool and starts[0] > method.pool:
+        return f"stages begin with {starts[0]} starts, more than pool {method.pool}"
+    if method.weights_iterations and not method.learns_weights:
+        return "weights_iterations is set, but its weights are fixed"
+    if method.learns_mask and method.solver == "lbfgs":
+        return "solver lbfgs keeps no variable in [0, 1], as M must be; allowed: adam"
+    if method.explore_lam and not (method.profile and len(method.stages) > 1):
+        return "explore_lam needs an eliminated mask and a stage that follows"
+    if method.tolerance and method.solver != "lbfgs":
+        return "tolerance needs solver lbfgs; Adam's objective does not fall at every step"
+    if method.ramp_down and method.solver != "adam":
+        return "ramp_down needs solver adam; L-BFGS searches each step's length"
+    return None

@@ -2,36 +2,40 @@
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rgi.inversion.problem import Problem
+from rgi.inversion.problem import Problem, Render
+from rgi.models import Generator
 
 # Fixed, so that the pool's images do not depend on how many images are inverted together.
 _CHUNK = 64
 
 
-def start_latents(problem: Problem, generator: nn.Module, index: Tensor, seed: int) -> Tensor:
-    """The first latents of each image, N x K x d, best first.
+def start_latents(
+    problem: Problem, generator: Generator, render: Render, index: Tensor, seed: int
+) -> Tensor:
+    """The first latents of each image, N x K x d, best first, K as the first stage says.
 
     One pool is drawn from the seed and shared by all images. Without a pool (`pool` 0) each image's
     latents are drawn from (seed, index).
     """
     method, device = problem.method, problem.images.device
     dimension = generator.latent_dim
+    starts = method.stages[0][0]
     if method.pool == 0:
-        drawn = [_gaussian(method.starts, dimension, [seed, int(row)]) for row in index]
+        drawn = [_gaussian(starts, dimension, [seed, int(row)]) for row in index]
         return torch.stack(drawn).to(device)
     pool = _gaussian(method.pool, dimension, [seed]).to(device)
     with torch.no_grad():
-        losses = torch.cat([_losses(problem, generator(part)) for part in pool.split(_CHUNK)], 1)
-    return pool[losses.topk(method.starts, largest=False).indices]
+        losses = torch.cat([_losses(problem, render(part)) for part in pool.split(_CHUNK)], 1)
+    return pool[losses.topk(starts, largest=False).indices]
 
 
 def _losses(problem: Problem, candidates: Tensor) -> Tensor:
     """Loss of every image (N) with every candidate (P): N x P; a loop bounds the memory."""
     everyone = range(len(problem.images))
     rows = [torch.full((len(candidates),), row, device=candidates.device) for row in everyone]
-    return torch.stack([problem.rows(row).start_fidelity(candidates) for row in rows])
+    return torch.stack([problem.rows(row).robust_fidelity(candidates) for row in rows])
 
 
 def _gaussian(count: int, latent_dim: int, seed: list[int]) -> Tensor:

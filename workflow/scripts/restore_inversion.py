@@ -1,14 +1,18 @@
-"""Restore the images of one shard by inverting a generator."""
+"""Restore the images of one shard by inverting a generator, for one lambda or several."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 
 from rgi.command import parse_lam, pin_threads, run, shard
+from rgi.errors import InputError
 from rgi.files import load_arrays, save_arrays
 from rgi.settings import parse_json
+
+if TYPE_CHECKING:
+    from rgi.inversion import Restoration
 
 
 def main(
@@ -19,20 +23,23 @@ def main(
     method: Annotated[str, typer.Option(help="a preset in rgi.inversion.METHODS")],
     first: Annotated[int, typer.Option(help="first row of the shard")],
     last: Annotated[int, typer.Option(help="row after the last one of the shard")],
-    output: Annotated[Path, typer.Option(help="the restoration file")],
-    lam: Annotated[str, typer.Option(help="lambda as in the config, or none")] = "none",
+    output: Annotated[list[Path], typer.Option(help="a restoration file for each --lam")],
+    lam: Annotated[list[str], typer.Option(help="lambda as in the config, or none")],
     settings: Annotated[str, typer.Option(help="what differs from the preset, as JSON")] = "{}",
     seed: Annotated[int, typer.Option(min=0, help="draws the starts")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="threads for torch")] = 1,
+    memory: Annotated[int, typer.Option(min=1, help="MB that the passes may take")] = 1000,
 ) -> None:
-    """Invert GENERATOR for rows FIRST to LAST (not included) of CASE; write the restoration."""
+    """Invert GENERATOR for rows FIRST to LAST (not included) of CASE; write the restorations."""
     import torch
 
-    from rgi.inversion import invert
+    from rgi.inversion import invert_grid
     from rgi.inversion.methods import configured
     from rgi.models import choose_device, load_discriminator, load_generator
 
+    if len(lam) != len(output):
+        raise InputError(f"--output: {len(output)} files for {len(lam)} lambdas; allowed: as many")
     pin_threads(threads)
     arrays = load_arrays(case, "corrupted", "mask", "index")
     rows = shard(first, last, len(arrays["index"]), case)
@@ -41,26 +48,25 @@ def main(
     network = load_generator(generator).to(where)
     critic = load_discriminator(discriminator).to(where) if chosen.needs_discriminator else None
     index = arrays["index"][rows]
-    restoration = invert(
+    restorations = invert_grid(
         torch.from_numpy(arrays["corrupted"][rows]),
         network,
         chosen,
-        parse_lam(lam),
+        [parse_lam(text) for text in lam],
         mask=torch.from_numpy(arrays["mask"][rows]) if chosen.needs_mask else None,
         discriminator=critic,
         index=index,
         seed=seed,
+        memory=memory * 10**6,
     )
-    save_arrays(
-        output,
-        {
-            "restored": restoration.restored.numpy(),
-            "score": restoration.score.numpy(),
-            "index": index,
-            "seconds": restoration.seconds.numpy(),
-            "passes": np.full(len(index), chosen.passes),
-        },
-    )
+    for path, restoration in zip(output, restorations, strict=True):
+        save_restoration(path, restoration, index)
+
+
+def save_restoration(path: Path, restoration: "Restoration", index: np.ndarray) -> None:
+    """Write the contract's arrays, and `passes` and `objective` for the tables."""
+    names = ("restored", "score", "seconds", "passes", "objective")
+    save_arrays(path, {"index": index, **{n: getattr(restoration, n).numpy() for n in names}})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,47 @@
-# Methods that invert a generator: one job per (data set, case, method, lambda, shard).
+# Methods that invert a generator: one job per (data set, case, method, lambda, shard), or one for all
+# lambdas where the config says `together`.
+INVERSION_INPUT = {
+    "case": "results/cases/{dataset}/{case}.npz",
+    "generator": "results/generators/{dataset}/generator.pt",
+    "discriminator": "results/generators/{dataset}/discriminator.pt",
+}
+INVERSION_RESOURCES = {
+    "mem_mb": lambda wildcards, attempt: (
+        attempt * MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
+        + config["memory_mb"]
+    ),
+    "runtime": 120,
+    "gpu": 0 if config["device"] == "cpu" else 1,
+    # No parameters: where a job runs must not rerun it.
+    "device": config["device"],
+    "memory_mb": config["memory_mb"],
+}
+INVERSION_PARAMS = {
+    "preset": lambda wildcards: experiment.methods[wildcards.method].preset,
+    "settings": lambda wildcards: as_json(experiment.settings(wildcards.case, wildcards.method)),
+    "rows": lambda wildcards: experiment.shard_rows(
+        wildcards.dataset, wildcards.case, int(wildcards.shard)
+    ),
+    "seed": config["seed"],
+}
+INVERSION_COMMAND = (
+    "python $SCRIPTS/restore_inversion.py --case {input.case:q} --generator {input.generator:q}"
+    " --discriminator {input.discriminator:q} --method {params.preset}"
+    " --settings {params.settings:q} --first {params.rows[0]} --last {params.rows[1]}"
+    " --seed {params.seed} --device {resources.device} --threads {threads}"
+    " --memory {resources.memory_mb} {params.files:q} > {log:q} 2>&1"
+)
+
+
+def lams_and_files(lams: list[str], files: list[str]) -> list[str]:
+    """One --lam and one --output for each lambda."""
+    pairs = zip(lams, files, strict=True)
+    return [word for lam, file in pairs for word in ("--lam", lam, "--output", file)]
+
+
 rule restore_inversion:
     input:
-        case="results/cases/{dataset}/{case}.npz",
-        generator="results/generators/{dataset}/generator.pt",
-        discriminator="results/generators/{dataset}/discriminator.pt",
+        **INVERSION_INPUT,
     output:
         "results/restorations/{dataset}/{case}/{method}/{lam}/{shard}.npz",
     log:
@@ -16,22 +54,42 @@ rule restore_inversion:
         "../../../envs/rgi.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: (
-            attempt * MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
-        ),
-        runtime=120,
-        gpu=0 if config["device"] == "cpu" else 1,
-        device=config["device"],  # no parameter: where a job runs must not rerun it
+        **INVERSION_RESOURCES,
     params:
-        preset=lambda wildcards: experiment.methods[wildcards.method].preset,
-        settings=lambda wildcards: as_json(experiment.settings(wildcards.case, wildcards.method)),
-        rows=lambda wildcards: experiment.shard_rows(
-            wildcards.dataset, wildcards.case, int(wildcards.shard)
-        ),
-        seed=config["seed"],
+        **INVERSION_PARAMS,
+        files=lambda wildcards, output: lams_and_files([wildcards.lam], output),
     shell:
-        "python $SCRIPTS/restore_inversion.py --case {input.case:q} --generator {input.generator:q}"
-        " --discriminator {input.discriminator:q} --method {params.preset} --lam {wildcards.lam}"
-        " --settings {params.settings:q} --first {params.rows[0]} --last {params.rows[1]}"
-        " --seed {params.seed} --device {resources.device} --threads {threads}"
-        " --output {output:q} > {log:q} 2>&1"
+        INVERSION_COMMAND
+
+
+for grid_method in experiment.together("inversion"):
+
+    rule:
+        name:
+            f"restore_{grid_method.name}"
+        input:
+            **INVERSION_INPUT,
+        output:
+            expand(
+                "results/restorations/{dataset}/{case}/{method}/{lam}/{shard}.npz",
+                lam=grid_method.lams,
+                allow_missing=True,
+            ),
+        log:
+            "results/logs/restore/{dataset}/{case}/{method}/{shard}.log",
+        benchmark:
+            "results/benchmarks/restore/{dataset}/{case}/{method}/{shard}.tsv"
+        wildcard_constraints:
+            method=re.escape(grid_method.name),
+        conda:
+            "../../../envs/rgi.yaml"
+        threads: config["threads"]
+        resources:
+            **INVERSION_RESOURCES,
+        params:
+            **INVERSION_PARAMS,
+            files=lambda wildcards, output: lams_and_files(
+                experiment.methods[wildcards.method].lams, output
+            ),
+        shell:
+            INVERSION_COMMAND

@@ -1,0 +1,126 @@
+"""L-BFGS for many rows at once, each with its own memory and line search.
+
+Every pass gives every row one value and gradient. A row whose trial point lowers its objective
+enough (Armijo) moves there and turns; any other row tries a shorter step next. Nothing waits for
+the device. Source: Nocedal & Wright, Numerical Optimization, algorithms 3.1, 7.4 and 7.5; the
+product with the inverse Hessian in the compact form of Byrd, Nocedal & Schnabel (1994), eq. 2.22.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from rgi.inversion.methods import Method
+from rgi.inversion.problem import Problem, Render
+from rgi.inversion.rows import Rows
+
+MEMORY = 20  # pairs of steps and gradient changes
+ENOUGH = 1e-4  # part of the decrease promised by the slope that Armijo's rule asks for
+FIRST_STEP = 0.04  # as a part of the latent's norm, before anything is known of the curvature
+LONGEST_STEP = 0.5  # as a part of the latent's norm; the objective is not convex
+
+
+@dataclass
+class LbfgsRows(Rows):
+    """State of N descents."""
+
+    latent: Tensor  # N x d, the last accepted point
+    value: Tensor  # N, the objective there; infinite before the first pass
+    gradient: Tensor  # N x d
+    direction: Tensor  # N x d
+    length: Tensor  # N, of the step on trial, in directions
+    steps: Tensor  # N x MEMORY x d, newest last, scaled such that step . change = 1; 0: none yet
+    changes: Tensor  # N x MEMORY x d, of the gradient
+    mask: Tensor  # N x H x W, given or unused
+
+    @classmethod
+    def begin(cls, problem: Problem, render: Render, latent: Tensor) -> Self:
+        """Descents from latents N x d, one per row of the problem."""
+        rows, size = latent.shape
+        return cls(
+            latent=latent.clone(),
+            value=latent.new_full((rows,), torch.inf),
+            gradient=torch.zeros_like(latent),
+            direction=torch.zeros_like(latent),
+            length=latent.new_zeros(rows),
+            steps=latent.new_zeros(rows, MEMORY, size),
+            changes=latent.new_zeros(rows, MEMORY, size),
+            mask=problem.given.clone(),
+        )
+
+    def trial(self) -> tuple[Tensor, Tensor]:
+        """Where the objective and its gradient are wanted: latent and mask."""
+        return self.latent + self.length[:, None] * self.direction, self.mask
+
+    def update(self, method: Method, value: Tensor, gradients: tuple[Tensor, ...]) -> None:
+        """Accept the trial points that are low enough and choose the next ones."""
+        gradient = gradients[0]
+        slope = self.length * _dot(self.gradient, self.direction)
+        accepted = value <= self.value + ENOUGH * slope
+        shorter = _shorter(self.value, value, slope) * self.length
+        step = self.length[:, None] * self.direction
+        self._remember(step, gradient - self.gradient, accepted)
+        self.latent = torch.where(accepted[:, None], self.latent + step, self.latent)
+        self.gradient = torch.where(accepted[:, None], gradient, self.gradient)
+        self.value = torch.where(accepted, value, self.value)
+        self.direction = torch.where(accepted[:, None], self._new_direction(), self.direction)
+        self.length = torch.where(accepted, 1.0, shorter)
+
+    def _remember(self, step: Tensor, change: Tensor, accepted: Tensor) -> None:
+        """Keep the pair where curvature is positive, or the direction would not descend."""
+        curvature = _dot(step, change)
+        kept = (accepted & (curvature > 1e-8 * _dot(change, change)))[:, None, None]
+        scale = curvature.clamp_min(torch.finfo(step.dtype).tiny).rsqrt()[:, None]
+        for name, newest in (("steps", step * scale), ("changes", change * scale)):
+            memory = getattr(self, name)
+            shifted = torch.cat([memory[:, 1:], newest[:, None]], 1)
+            setattr(self, name, torch.where(kept, shifted, memory))
+
+    def _new_direction(self) -> Tensor:
+        """Minus inverse Hessian times gradient, of bounded length."""
+        norm = self.latent.norm(dim=1)
+        newest = _dot(self.changes[:, -1], self.changes[:, -1])
+        first = FIRST_STEP * norm / self.gradient.norm(dim=1).clamp_min(1e-20)
+        scale = torch.where(newest > 0, 1 / newest.clamp_min(1e-20), first)
+        direction = -inverse_hessian_product(self.steps, self.changes, scale, self.gradient)
+        # Rounding may spoil a direction; then the steepest descent, which always descends.
+        steepest = -first[:, None] * self.gradient
+        descends = _dot(direction, self.gradient) < 0
+        direction = torch.where(descends[:, None], direction, steepest)
+        length = direction.norm(dim=1).clamp_min(1e-20)
+        return direction * (LONGEST_STEP * norm / length).clamp_max(1)[:, None]
+
+
+def inverse_hessian_product(
+    steps: Tensor, changes: Tensor, scale: Tensor, vector: Tensor
+) -> Tensor:
+    """H v for the BFGS matrix H made from scale * identity by the pairs, oldest first.
+
+    Args:
+        steps: s, N x m x d, with s . y = 1 or s = y = 0 for each pair.
+        changes: y, N x m x d.
+        scale: N, > 0.
+        vector: v, N x d.
+
+    Returns:
+        N x d.
+    """
+    scale, column = scale[:, None, None], vector[..., None]
+    upper = (steps @ changes.mT).triu(1)  # its diagonal is 1 and is never read
+    inner = torch.linalg.solve_triangular(upper, steps @ column, upper=True, unitriangular=True)
+    rest = inner + scale * (changes @ (changes.mT @ inner - column))
+    outer = torch.linalg.solve_triangular(upper.mT, rest, upper=False, unitriangular=True)
+    product = scale * column + steps.mT @ outer - scale * (changes.mT @ inner)
+    return product[..., 0]
+
+
+def _shorter(before: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    """Where the parabola through both values and the slope is lowest, as a part of the step."""
+    lowest = -slope / (2 * (value - before - slope))
+    return lowest.nan_to_num(nan=0.1).clamp(0.1, 0.5)
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    return (one * other).sum(1)

@@ -1,0 +1,102 @@
+"""How many rows go through the networks at once: what a budget holds, halved when memory runs out.
+
+Another number of rows changes a result by rounding only.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from rgi.errors import InputError
+from rgi.inversion.problem import Problem, Render
+
+logger = logging.getLogger(__name__)
+
+# A pass holds the tensors that it keeps for the way back, and about as much in between.
+PASS = 2
+OWN_WEIGHTS = 4  # a row's weights, their gradient and two moments
+
+Result = TypeVar("Result")
+Work = Callable[[Tensor, Tensor], Result]  # (rows, the same filled up to the batch's size)
+
+
+class Batch:
+    """The number of rows in every pass; it can only fall."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def first(self, rows: Tensor, work: Work[Result]) -> tuple[Tensor, Result]:
+        """Do the work for as many of the rows as one batch holds; return them and its result.
+
+        Raises:
+            InputError: not even one row fits into memory.
+        """
+        while True:
+            chosen = rows[: self.size]
+            # Filled up with the last row: every batch has the same shape.
+            missing = self.size - len(chosen)
+            try:
+                return chosen, work(chosen, torch.cat([chosen, chosen[-1:].expand(missing)]))
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._halve(error)
+
+    def all(self, count: int, device: torch.device, work: Work[Result]) -> list[Result]:
+        """Do the work for rows 0 to count - 1, batch after batch."""
+        rows, results = torch.arange(count, device=device), []
+        while len(rows):
+            chosen, result = self.first(rows, work)
+            results.append(result)
+            rows = rows[len(chosen) :]
+        return results
+
+    def _halve(self, error: BaseException) -> None:
+        if self.size == 1:
+            raise InputError(
+                "memory: one image alone does not fit; use a machine or GPU with more"
+            ) from error
+        self.size //= 2
+        logger.warning("memory ran out; going on with %d rows at a time", self.size)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def fitting_batch(problem: Problem, generator: nn.Module, render: Render, budget: int) -> Batch:
+    """The method's batch, or less if the budget (bytes) holds less.
+
+    What a row takes is counted by one pass of one row.
+    """
+    row = problem.rows(torch.zeros(1, dtype=torch.long, device=problem.images.device))
+    if problem.method.feature_weight:
+        row = replace(row, features=row.observed_features(row.images))
+    needed = PASS * _kept_bytes(row, generator, render)
+    if problem.method.learns_weights:
+        needed += OWN_WEIGHTS * sum(p.nbytes for p in generator.parameters())
+    return Batch(max(1, min(problem.method.batch, budget // needed)))
+
+
+def _kept_bytes(problem: Problem, generator: nn.Module, render: Render) -> int:
+    """Bytes of all tensors that autograd keeps for the gradient of one row."""
+    kept: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    latent = problem.images.new_ones(1, generator.latent_dim, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        problem.objective(render(latent), problem.given)
+    return sum(kept.values())
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """The CPU's allocator raises a plain RuntimeError."""
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)

@@ -1,0 +1,63 @@
+"""Generator weights of an image's own (R-RGI, RGI eq. 4; DGP)."""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.optim import Adam
+
+from rgi.inversion.adam import AdamRows, ramp
+from rgi.inversion.problem import Problem, Render
+
+
+def fine_tune(problem: Problem, generator: nn.Module, rows: AdamRows) -> Tensor:
+    """Let every row's own weights learn beside latent and mask, in place.
+
+    Returns:
+        The images of the weights and latents at the end, N x C x H x W.
+    """
+    method = problem.method
+    render, weights = own_weights(generator, len(rows.latent))
+    optimiser = Adam(weights, lr=method.weights_learning_rate, fused=True)
+    for _ in range(method.weights_iterations):
+        variables = [rows.latent, rows.mask] if method.learns_mask else [rows.latent]
+        variables = [variable.detach().requires_grad_() for variable in variables]
+        mask = variables[1] if method.learns_mask else rows.mask
+        total = problem.objective(render(variables[0]), mask).sum()
+        gradients = torch.autograd.grad(total, [*variables, *weights])
+        # All rows are at the same step here.
+        optimiser.param_groups[0]["lr"] = method.weights_learning_rate * ramp(rows.steps, method)[0]
+        for weight, gradient in zip(weights, gradients[len(variables) :], strict=True):
+            weight.grad = gradient
+        optimiser.step()
+        rows.update(method, total, gradients[: len(variables)])
+    with torch.no_grad():
+        return render(rows.latent)
+
+
+def own_weights(generator: nn.Module, count: int) -> tuple[Render, list[Tensor]]:
+    """A generator with weights of its own for every image: one grouped convolution a layer.
+
+    Weights that take no part in an image (toRGB of lower levels) stay shared.
+    """
+    used = _used(generator)
+    own = {
+        name: value.detach().expand(count, *value.shape).clone().requires_grad_()
+        for name, value in generator.named_parameters()
+        if name in used
+    }
+    shared = {n: v.detach() for n, v in generator.named_parameters() if n not in used}
+
+    def one(weights: dict[str, Tensor], latent: Tensor) -> Tensor:
+        return functional_call(generator, {**shared, **weights}, (latent[None],))[0]
+
+    return lambda latent: vmap(one)(own, latent), list(own.values())
+
+
+def _used(generator: nn.Module) -> set[str]:
+    """Names of the parameters that an image depends on."""
+    named = dict(generator.named_parameters())
+    weights = {name: value.detach().requires_grad_() for name, value in named.items()}
+    latent = next(iter(weights.values())).new_ones(1, generator.latent_dim)
+    total = functional_call(generator, weights, (latent,)).sum()
+    gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
+    return {name for name, part in zip(weights, gradients, strict=True) if part is not None}
