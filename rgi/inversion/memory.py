@@ -16,8 +16,8 @@ from rgi.inversion.problem import Problem, Render
 
 logger = logging.getLogger(__name__)
 
-# A pass holds the tensors that it keeps for the way back, and about as much in between.
-PASS = 2
+# A pass holds the tensors that it keeps for the way back, and in between up to twice as much.
+PASS = 3
 OWN_WEIGHTS = 4  # a row's weights, their gradient and two moments
 
 Result = TypeVar("Result")
@@ -70,19 +70,20 @@ class Batch:
 def fitting_batch(problem: Problem, generator: nn.Module, render: Render, budget: int) -> Batch:
     """The method's batch, or less if the budget (bytes) holds less.
 
-    What a row takes is counted by one pass of one row.
+    What a row takes is what a pass of two rows keeps more than a pass of one.
     """
-    row = problem.rows(torch.zeros(1, dtype=torch.long, device=problem.images.device))
-    if problem.method.feature_weight:
-        row = replace(row, features=row.observed_features(row.images))
-    needed = PASS * _kept_bytes(row, generator, render)
+    one, two = (_kept_bytes(problem, generator, render, rows) for rows in (1, 2))
+    needed = PASS * (two - one)
     if problem.method.learns_weights:
         needed += OWN_WEIGHTS * sum(p.nbytes for p in generator.parameters())
     return Batch(max(1, min(problem.method.batch, budget // needed)))
 
 
-def _kept_bytes(problem: Problem, generator: nn.Module, render: Render) -> int:
-    """Bytes of all tensors that autograd keeps for the gradient of one row."""
+def _kept_bytes(problem: Problem, generator: nn.Module, render: Render, rows: int) -> int:
+    """Bytes of all tensors that autograd keeps for the gradients of some rows."""
+    part = problem.rows(torch.zeros(rows, dtype=torch.long, device=problem.images.device))
+    if problem.method.feature_weight:
+        part = replace(part, features=part.observed_features(part.images))
     kept: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
@@ -90,9 +91,9 @@ def _kept_bytes(problem: Problem, generator: nn.Module, render: Render) -> int:
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    latent = problem.images.new_ones(1, generator.latent_dim, requires_grad=True)
+    latent = part.images.new_ones(rows, generator.latent_dim, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        problem.objective(render(latent), problem.given)
+        part.objective(render(latent), part.given)
     return sum(kept.values())
 
 

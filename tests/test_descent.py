@@ -1,0 +1,199 @@
+"""Stages, grids of lambdas, early stop, memory: what is computed together equals it alone."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rgi.errors import InputError
+from rgi.inversion import METHODS, descent, invert, invert_grid
+from rgi.inversion.memory import Batch, fitting_batch
+from rgi.inversion.objective import pixel_error, profile_fidelity
+from rgi.inversion.problem import Problem
+from rgi.inversion.start import start_latents
+from rgi.models import Architecture, Generator
+from rgi.models.frozen import frozen
+
+ARCHITECTURE = Architecture(resolution=8, channels=1, latent_dim=8, widths=(16, 12))
+STAGES = ((6, 4), (2, 10), (1, 40))
+PROFILE = replace(
+    METHODS["rgi-profile"], critic_weight=0.0, pool=64, stages=STAGES, explore_lam=0.1, batch=8
+)
+FIELDS = ("restored", "score", "latent", "objective", "passes")
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return Generator(ARCHITECTURE, seed=1).eval()
+
+
+@pytest.fixture(scope="module")
+def images(generator):
+    """Generated images with a quarter of their pixels replaced by noise."""
+    source = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        clean = generator(torch.randn(5, 8, generator=source))
+    mask = torch.rand(5, 8, 8, generator=source) < 0.25
+    noise = torch.rand(clean.shape, generator=source) * 2 - 1
+    return torch.where(mask[:, None], noise, clean)
+
+
+def stated(images, method, lam):
+    lams = torch.full((len(images),), lam)
+    return Problem(method, None, images, lams, torch.zeros_like(images[:, 0]))
+
+
+@pytest.mark.parametrize("explore_lam", [0.0, 0.1])
+@pytest.mark.parametrize("tolerance", [0.0, 0.05])
+def test_a_grid_equals_its_lambdas_one_by_one_to_the_last_bit(
+    explore_lam, tolerance, images, generator
+):
+    method = replace(PROFILE, explore_lam=explore_lam, tolerance=tolerance)
+    lams = [0.02, 0.1, 0.5]
+    for lam, found in zip(lams, invert_grid(images, generator, method, lams), strict=True):
+        alone = invert(images, generator, method, lam)
+        assert all(torch.equal(getattr(found, n), getattr(alone, n)) for n in FIELDS)
+
+
+def test_of_a_grid_the_exploration_is_computed_once(images, generator, monkeypatch):
+    rows = []
+    original = descent.take_passes
+
+    def counting(problem, render, some, count):
+        rows.append(count * len(some.latent))
+        original(problem, render, some, count)
+
+    monkeypatch.setattr(descent, "take_passes", counting)
+    invert_grid(images, generator, replace(PROFILE, tolerance=0.0), [0.02, 0.1, 0.5])
+    # Batches of 8 rows: 30 rows x 4 passes, 10 x 10, then 5 images x 3 lambdas x 40.
+    assert sum(rows) == 8 * (4 * 4 + 2 * 10 + 2 * 40)
+
+
+def test_passes_are_those_of_all_starts(images, generator):
+    found = invert(images, generator, replace(PROFILE, tolerance=0.0), 0.1)
+    assert found.passes.tolist() == [6 * 4 + 2 * 10 + 40] * 5
+
+
+def test_halving_keeps_the_starts_with_the_lowest_objective(images, generator):
+    """Against a loop: every start alone, sorted after each stage."""
+    method = replace(PROFILE, stages=((4, 6), (2, 10), (1, 20)), explore_lam=0.0, tolerance=0.0)
+    render = frozen(generator)
+    problem = stated(images[:1], method, 0.1)
+    latents = start_latents(problem, generator, render, torch.arange(1), seed=0)[0]
+    alone = [descent.begin(problem, render, z[None, None], Batch(1)) for z in latents]
+    for starts, steps in method.stages:
+        alone = sorted(alone, key=lambda rows: float(rows.value))[:starts]
+        for rows in alone:
+            descent.take_passes(problem, render, rows, steps)
+    found = descent.search(problem, render, latents[None], method.stages, Batch(1))
+    torch.testing.assert_close(found.rows.latent, alone[0].latent, atol=1e-3, rtol=0)
+
+
+def test_a_row_that_stopped_is_where_it_was_after_its_passes(images, generator):
+    """Early stop only cuts a descent off, whenever the others end."""
+    method = replace(PROFILE, stages=((1, 100),), explore_lam=0.0, tolerance=0.02)
+    stopped = invert(images, generator, method, 0.1)
+    assert stopped.passes.min() < 100
+    assert len(set(stopped.passes.tolist())) > 1
+    for row, passes in enumerate(stopped.passes.tolist()):
+        full = replace(method, stages=((1, passes),), tolerance=0.0)
+        same = invert(images[[row]], generator, full, 0.1, index=[row])
+        assert torch.equal(same.restored[0], stopped.restored[row])
+
+
+def test_a_tolerance_of_zero_never_stops(images, generator):
+    method = replace(PROFILE, stages=((1, 100),), explore_lam=0.0, tolerance=0.0)
+    assert (invert(images, generator, method, 0.1).passes == 100).all()
+
+
+def test_the_objective_told_is_equation_6(images, generator):
+    found = invert(images, generator, PROFILE, 0.1)
+    with torch.no_grad():
+        error = pixel_error(images - generator(found.latent), "l2")
+    expected = profile_fidelity(error, torch.full((5,), 0.1), "l2")
+    torch.testing.assert_close(found.objective, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_profile_reaches_a_lower_objective_than_joint_adam_in_fewer_passes(images, generator):
+    joint = replace(METHODS["rgi"], critic_weight=0.0, pool=64, stages=((1, 250),))
+    slow = invert(images, generator, joint, 0.1)
+    quick = invert(images, generator, replace(PROFILE, tolerance=0.0), 0.1)
+    assert quick.passes.sum() < slow.passes.sum() / 2
+    assert quick.objective.mean() < slow.objective.mean()
+
+
+def out_of_memory_above(rows, monkeypatch):
+    """A device whose memory holds so many rows; returns the sizes of the passes that were made."""
+    original, sizes = descent.take_passes, []
+
+    def small(problem, render, some, count):
+        if len(some.latent) > rows:
+            raise torch.OutOfMemoryError("out of memory")
+        sizes.append(len(some.latent))
+        original(problem, render, some, count)
+
+    monkeypatch.setattr(descent, "take_passes", small)
+    return sizes
+
+
+def test_when_memory_runs_out_fewer_rows_go_on_with_the_same_result(
+    images, generator, monkeypatch, caplog
+):
+    whole = invert(images, generator, PROFILE, 0.1)
+    sizes = out_of_memory_above(3, monkeypatch)
+    halved = invert(images, generator, PROFILE, 0.1)
+    assert max(sizes) == 2
+    assert "going on with 2 rows at a time" in caplog.text
+    torch.testing.assert_close(halved.objective, whole.objective, atol=1e-3, rtol=1e-3)
+
+
+def test_when_one_row_is_too_much_the_error_says_so(images, generator, monkeypatch):
+    out_of_memory_above(0, monkeypatch)
+    with pytest.raises(InputError, match="memory: one image alone does not fit"):
+        invert(images, generator, PROFILE, 0.1)
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory():
+    def broken(chosen, padded):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        Batch(4).first(torch.arange(4), broken)
+
+
+@pytest.mark.parametrize("name", ["rgi", "r-rgi"])
+def test_the_budget_bounds_the_rows_of_a_pass(name, images, generator):
+    problem = stated(images, replace(METHODS[name], critic_weight=0.0, batch=1000), 0.1)
+    render = frozen(generator)
+    sizes = [fitting_batch(problem, generator, render, mb * 10**6).size for mb in (0, 4, 8, 10**6)]
+    assert sizes[0] == 1
+    assert 1 < sizes[1] < 1000
+    assert sizes[2] == pytest.approx(2 * sizes[1], abs=1)
+    assert sizes[3] == 1000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_pass_takes_no_more_than_its_budget():
+    """Peak memory of a process at 64 x 64 pixels, where 256 rows would take far more."""
+    program = """
+import resource, sys, torch
+from dataclasses import replace
+from rgi.inversion import METHODS, invert
+from rgi.models import Architecture, Generator
+torch.set_num_threads(1)
+generator = Generator(Architecture(64, 3, 64, (64, 64, 64, 32, 32)))
+images = torch.zeros(256, 3, 64, 64)
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+method = replace(METHODS["l2"], stages=((1, 2),), pool=0, batch=256)
+invert(images[:1], generator, replace(method, batch=1))
+before = peak()
+invert(images, generator, method, memory=400 * 10**6)
+print(peak() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert 100 < float(done.stdout) < 500

@@ -1,0 +1,180 @@
+"""The two solvers, row by row: against torch's Adam, the textbook's L-BFGS and closed forms."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rgi.inversion.adam import AdamRows, ramp
+from rgi.inversion.lbfgs import MEMORY, LbfgsRows, inverse_hessian_product
+from rgi.inversion.methods import METHODS
+
+L2 = METHODS["l2"]
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def lbfgs_rows(latent):
+    rows, size = latent.shape
+    return LbfgsRows(
+        latent=latent.clone(),
+        value=torch.full((rows,), torch.inf),
+        gradient=torch.zeros(rows, size),
+        direction=torch.zeros(rows, size),
+        length=torch.zeros(rows),
+        steps=torch.zeros(rows, MEMORY, size),
+        changes=torch.zeros(rows, MEMORY, size),
+        mask=torch.zeros(rows, 2, 2),
+    )
+
+
+def descend(rows, function, passes):
+    """Values at the accepted points, passes x rows."""
+    values = []
+    for _ in range(passes):
+        latent = rows.trial()[0].requires_grad_()
+        value = function(latent)
+        (gradient,) = torch.autograd.grad(value.sum(), latent)
+        rows.update(L2, value.detach(), (gradient,))
+        values.append(rows.value.clone())
+    return torch.stack(values)
+
+
+def rosenbrock(latent):
+    """The valley that solvers are tried on; its lowest point is (1, ..., 1)."""
+    first, second = latent[:, ::2], latent[:, 1::2]
+    return (100 * (second - first.square()).square() + (1 - first).square()).sum(1)
+
+
+def two_loops(steps, changes, scale, vector):
+    """Nocedal & Wright, algorithm 7.4, in plain numbers."""
+    parts = []
+    for step, change in reversed(list(zip(steps, changes, strict=True))):
+        part = step @ vector / (step @ change)
+        parts.append(part)
+        vector = vector - part * change
+    vector = scale * vector
+    for step, change, part in zip(steps, changes, reversed(parts), strict=True):
+        vector = vector + step * (part - change @ vector / (step @ change))
+    return vector
+
+
+@pytest.mark.parametrize("pairs", [0, 1, 5])
+def test_the_compact_product_is_that_of_the_two_loops(pairs):
+    matrix = normal(6, 6).double()
+    hessian = matrix @ matrix.T + torch.eye(6)
+    steps = normal(pairs, 6, seed=1).double()
+    changes = steps @ hessian
+    vector, scale = normal(6, seed=2).double(), 0.3
+    expected = two_loops(steps, changes, scale, vector)
+    size = (steps * changes).sum(1, keepdim=True).rsqrt()
+    empty = torch.zeros(MEMORY - pairs, 6, dtype=torch.float64)  # oldest, not there yet
+    found = inverse_hessian_product(
+        torch.cat([empty, steps * size])[None],
+        torch.cat([empty, changes * size])[None],
+        torch.tensor([scale]).double(),
+        vector[None],
+    )
+    torch.testing.assert_close(found[0], expected)
+
+
+def test_lbfgs_ends_at_the_closed_form_of_a_quadratic():
+    matrix = normal(3, 8, 8)
+    hessian = matrix @ matrix.mT + torch.eye(8)
+    target = normal(3, 8, seed=1)
+
+    def quadratic(latent):
+        away = latent - target
+        return (away[:, None] @ hessian @ away[..., None]).flatten()
+
+    rows = lbfgs_rows(target + 0.5 * normal(3, 8, seed=2))
+    descend(rows, quadratic, 60)
+    torch.testing.assert_close(rows.latent, target, atol=1e-3, rtol=0)
+
+
+def test_lbfgs_follows_a_curved_valley_to_its_end():
+    """In as many values and gradients as SciPy's L-BFGS-B takes, times two."""
+    from scipy.optimize import minimize
+
+    start = torch.tensor([[-1.2, 1.0, -1.2, 1.0]])
+
+    def value_and_gradient(point):
+        latent = torch.from_numpy(point)[None].requires_grad_()
+        value = rosenbrock(latent).sum()
+        return value.item(), torch.autograd.grad(value, latent)[0][0].numpy()
+
+    reference = minimize(value_and_gradient, start[0].double().numpy(), jac=True, method="L-BFGS-B")
+    rows = lbfgs_rows(start)
+    values = descend(rows, rosenbrock, 2 * reference.nfev)
+    assert reference.fun < 1e-4
+    assert values[-1] < 1e-4
+
+
+def test_the_accepted_value_never_rises():
+    rows = lbfgs_rows(normal(16, 8))
+    values = descend(rows, lambda z: rosenbrock(z) + z.sin().sum(1), 40)
+    assert (values.diff(dim=0) <= 0).all()
+    assert (values[-1] < values[0] / 2).all()
+
+
+def test_a_trial_point_without_a_value_is_left():
+    def hole(latent):
+        value = latent.square().sum(1)
+        return torch.where(latent[:, 0] < 1.0, value / 0 * 0, value)
+
+    rows = lbfgs_rows(torch.tensor([[3.0, 1.0]]))
+    values = descend(rows, hole, 20)
+    assert values.isfinite().all()
+    assert rows.latent.isfinite().all()
+
+
+def test_an_lbfgs_row_does_not_see_the_others():
+    latent = normal(5, 8)
+    together, alone = lbfgs_rows(latent), lbfgs_rows(latent[[3]])
+    descend(together, rosenbrock, 30)
+    descend(alone, rosenbrock, 30)
+    torch.testing.assert_close(alone.latent[0], together.latent[3])
+
+
+@pytest.mark.parametrize("ramp_down", [0.0, 0.5])
+def test_adam_is_torchs_adam(ramp_down):
+    """Latent and mask for 40 steps, with and without a falling rate."""
+    method = replace(METHODS["rgi"], stages=((1, 40),), ramp_down=ramp_down)
+    latent, mask = normal(3, 8), torch.full((3, 2, 2), 0.5)
+    rows = AdamRows(
+        latent=latent.clone(),
+        latent_mean=torch.zeros(3, 8),
+        latent_square=torch.zeros(3, 8),
+        mask=mask.clone(),
+        mask_mean=torch.zeros(3, 2, 2),
+        mask_square=torch.zeros(3, 2, 2),
+        steps=torch.zeros(3),
+    )
+    expected = [latent.clone().requires_grad_(), mask.clone().requires_grad_()]
+    optimiser = torch.optim.Adam(expected, lr=method.learning_rate)
+
+    def value(latent, mask):
+        return rosenbrock(latent) + (mask - 0.9).square().sum((1, 2)) + latent[:, 0] * mask[:, 0, 0]
+
+    for step in range(40):
+        variables = [variable.requires_grad_() for variable in rows.trial()]
+        values = value(*variables)
+        rows.update(method, values, torch.autograd.grad(values.sum(), variables))
+        left = 1 - step / 40
+        cosine = (1 - torch.cos(torch.tensor(torch.pi * min(left / 0.5, 1)))) / 2
+        optimiser.param_groups[0]["lr"] = 0.1 * (float(cosine) if ramp_down else 1)
+        optimiser.zero_grad()
+        value(*expected).sum().backward()
+        optimiser.step()
+        with torch.no_grad():
+            expected[1].clamp_(0, 1)
+    torch.testing.assert_close(rows.latent, expected[0].detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(rows.mask, expected[1].detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_rate_falls_to_nothing_at_the_end_of_all_stages():
+    method = replace(L2, stages=((4, 10), (1, 30)), ramp_down=0.5)
+    rates = ramp(torch.tensor([0.0, 20.0, 30.0, 40.0]), method)
+    torch.testing.assert_close(rates, torch.tensor([1.0, 1.0, 0.5, 0.0]))
