@@ -99,7 +99,7 @@ METHODS: Mapping[str, Method] = {
         weights_iterations=500,
     ),
     "rgi-profile": _PROFILE,
-    "r-rgi-profile": replace(_PROFILE, variables=("latent", "weights"), weights_iterations=100),
+    "r-rgi-profile": replace(_PROFILE, variables=("latent", "weights"), weights_iterations=500),
 }
 
 SETTINGS = tuple(
