@@ -98,17 +98,18 @@ def test_a_number_of_folds_that_cannot_be_is_refused(folds):
         assign_folds(range(7), folds, 0)
 
 
-def test_held_out_values_are_one_per_image_at_the_lambda_of_its_fold():
+@pytest.mark.parametrize(("by", "columns"), [(None, 3), ("rmse", 4)])
+def test_held_out_values_are_one_per_image_at_the_lambda_of_its_fold(by, columns):
     scores = random_scores()
     selection = select_lambda(scores, FOLDS, SEED)
-    kept = held_out(scores, selection, FOLDS, SEED)
+    kept = held_out(scores, selection, FOLDS, SEED, by)
     fold_of = assign_folds(range(11), FOLDS, SEED)
     lam_of = selection.set_index(["metric", "fold"])["lam"]
 
-    assert len(kept) == 11 * 3
+    assert len(kept) == 11 * columns  # seconds choose nothing for themselves
     assert not kept.duplicated(["index", "metric", "region"]).any()
     for row in kept.to_dict("records"):
-        assert row["lam"] == lam_of[row["metric"], str(fold_of[row["index"]])]
+        assert row["lam"] == lam_of[by or row["metric"], str(fold_of[row["index"]])]
 
 
 def test_a_selection_of_other_scores_is_refused():

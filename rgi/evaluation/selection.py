@@ -77,7 +77,9 @@ def select_lambda(scores: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def held_out(scores: pd.DataFrame, selection: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
+def held_out(
+    scores: pd.DataFrame, selection: pd.DataFrame, folds: int, seed: int, by: str | None = None
+) -> pd.DataFrame:
     """Every image's values at the lambda that was chosen without its fold.
 
     Args:
@@ -85,6 +87,8 @@ def held_out(scores: pd.DataFrame, selection: pd.DataFrame, folds: int, seed: in
         selection: what `select_lambda` made of these scores.
         folds: the same as there.
         seed: the same as there.
+        by: the metric that chose, for all that was scored, also what chooses no lambda of its own;
+            by default each metric chose for itself.
 
     Returns:
         The rows of `scores` that count: one per image, metric and region.
@@ -93,10 +97,12 @@ def held_out(scores: pd.DataFrame, selection: pd.DataFrame, folds: int, seed: in
         InputError: `selection` does not belong to these scores.
     """
     fold_of = assign_folds(scores["index"], folds, seed)
-    scores = scores[scores["metric"].isin(METRICS)]
-    keyed = scores.assign(fold=scores["index"].map(fold_of).astype(str))
-    chosen = selection.rename(columns={"lam": "chosen"})[["metric", "fold", "chosen"]]
-    joined = keyed.merge(chosen, on=["metric", "fold"], how="left")
+    if by is None:
+        scores = scores[scores["metric"].isin(METRICS)]
+    fold = scores["index"].map(fold_of).astype(str)
+    keyed = scores.assign(fold=fold, chooser=scores["metric"] if by is None else by)
+    chosen = selection.rename(columns={"lam": "chosen", "metric": "chooser"})
+    joined = keyed.merge(chosen[["chooser", "fold", "chosen"]], on=["chooser", "fold"], how="left")
     kept = joined[joined["lam"] == joined["chosen"]]
     keys = ["index", "metric", "region"]
     if len(kept) != len(scores[keys].drop_duplicates()):
