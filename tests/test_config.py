@@ -23,6 +23,13 @@ CASES = {
     "grey": {"corruption": "block", "size": 2, "fill": {"kind": "constant", "value": 0}},
     "own": {"corruption": "given"},
 }
+SOLVER = {
+    "datasets": ["digits", "brick"],
+    "cases": ["block"],
+    "levels": [0],
+    "lam": 0.1,
+    "lines": {"joint": ["rgi"], "known mask": ["yeh-with-mask"]},
+}
 # (what is wrong, where, the bad value, words of the message)
 NAN = float("nan")
 BAD = [
@@ -91,6 +98,39 @@ BAD = [
     ("simulation without noise", "tables.simulation.case", "grey", "cases.grey.fill.kind"),
     ("simulation of what is given", "tables.simulation.case", "own", "cases.own.fill.kind"),
     ("fewer generated images than folds", "tables.simulation.images", 3, "as many images as folds"),
+    (
+        "a solver that is not there",
+        "tables.solver",
+        SOLVER | {"lines": {"joint": ["rg"]}},
+        "tables.solver.lines.joint: 'rg' is not allowed; allowed: methods that invert: l2",
+    ),
+    (
+        "a filter as a solver",
+        "tables.solver",
+        SOLVER | {"lines": {"joint": ["rgi", "median"]}},
+        "tables.solver.lines.joint: 'median' .* methods that invert",
+    ),
+    (
+        "a common lambda off a grid",
+        "tables.solver",
+        SOLVER | {"lam": 0.03},
+        "tables.solver.lam: 0.03 .* one of 0.05, 0.1, 0.2, 0.4, the grid of rgi",
+    ),
+    (
+        "levels of no simulation",
+        "tables",
+        {"simulation": None, "solver": SOLVER},
+        r"tables.solver.levels: \[0\] .* without the table simulation",
+    ),
+    (
+        "unknown case of solvers",
+        "tables.solver",
+        SOLVER | {"cases": ["blok"]},
+        "solver.cases: 'blok'",
+    ),
+    ("unknown truth", "tables.solver", SOLVER | {"cases": ["own"]}, "cases: 'own' .* are known"),
+    ("no solver", "tables.solver", SOLVER | {"lines": {}}, "tables.solver.lines: {}"),
+    ("a nameless line", "tables.solver", SOLVER | {"lines": {" ": ["rgi"]}}, "solver.lines: ' '"),
     ("no table", "tables", {"inpainting": None, "simulation": None}, "tables: all are null"),
     ("nothing to show", "metrics", ["rmse"], "metrics: .* psnr or ssim, which the inpainting"),
     ("no error to show", "metrics", ["psnr", "dice"], "metrics: .* rmse, which the simulation"),
@@ -174,6 +214,28 @@ def test_the_default_config_is_valid_and_keeps_what_is_written(config):
     experiment = read_experiment(copy.deepcopy(config), "config.yaml")
     assert experiment.methods["rgi"].lams == tuple(map(str, config["methods"]["rgi"]["lam"]))
     assert experiment.config["datasets"]["digits"]["test"] == config["datasets"]["digits"]["test"]
+
+
+def test_solvers_need_psnr_and_clean_images(config, given):
+    solvers = copy.deepcopy(config) | {"tables": {"solver": SOLVER | {"levels": []}}}
+    with pytest.raises(InputError, match="metrics: .* psnr, by which the solver table"):
+        read_experiment(solvers | {"metrics": ["dice", "ssim", "rmse"]}, "own.yaml")
+    given["tables"] = {"solver": SOLVER | {"datasets": ["mine"], "levels": []}}
+    with pytest.raises(InputError, match="solver.datasets: 'mine' .* without masks"):
+        read_experiment(given, "own.yaml")
+
+
+def test_levels_of_the_solvers_are_those_of_the_simulation_for_every_data_set(config):
+    config["tables"]["solver"] = copy.deepcopy(SOLVER)
+    experiment = read_experiment(config, "config.yaml")
+    images = config["tables"]["simulation"]["images"]
+
+    assert experiment.table("solver")["cases"] == ["block", "simulation_0"]
+    assert experiment.table("solver")["lines"] == list(SOLVER["lines"].items())
+    assert ("brick", "simulation_0", "rgi") in experiment.rows("solver")
+    assert experiment.images("brick", "simulation_0") == images
+    assert experiment.settings("simulation_0", "rgi")["stages"] == [[4, 200]]
+    assert experiment.settings("block", "rgi")["stages"] == [[1, 240]]
 
 
 @pytest.mark.parametrize(("wrong", "key", "value", "words"), BAD, ids=[row[0] for row in BAD])

@@ -12,7 +12,12 @@ from rgi.errors import InputError
 from rgi.evaluation.scoring import score_restorations
 from rgi.evaluation.selection import select_lambda, write_selection
 from rgi.files import save_arrays
-from rgi.reporting.curves import lambda_sensitivity_figure, simulation_figure
+from rgi.reporting.curves import (
+    lambda_sensitivity_figure,
+    simulation_figure,
+    solver_figure,
+    solver_seconds_figure,
+)
 from rgi.reporting.restorations import TILE, restoration_strip, restorations_figure
 from rgi.reporting.style import figure_style, looks, save_figure
 from rgi.reporting.tables import Request
@@ -61,6 +66,26 @@ def sensitivity():
     return pd.DataFrame(rows, columns=[*columns, "chosen"])
 
 
+@pytest.fixture
+def solver():
+    """Two budgets of a solver, one of another that is given the mask."""
+    told = {
+        ("joint, Adam", "joint-250"): {"dice": 0.8, "objective": 1.5, "passes": 250, "seconds": 2},
+        ("joint, Adam", "joint-500"): {"dice": 0.9, "objective": 1.2, "passes": 500, "seconds": 3},
+        ("$known_ mask", "known-250"): {"passes": 250, "seconds": 1},
+    }
+    rows = [
+        (dataset, case, line, method, metric, "whole", "mean", value, value - 0.1, value + 0.1, lam)
+        for dataset in ("digits", "brick")
+        for case in ("block", "simulation_0")
+        for number, ((line, method), values) in enumerate(told.items())
+        for metric, value in {"psnr": 20 + number, **values}.items()
+        for lam in ["0.05" if metric == "objective" else "0.1"]
+    ]
+    columns = ["dataset", "case", "line", "method", "metric", "region", "statistic"]
+    return pd.DataFrame(rows, columns=[*columns, "value", "low", "high", "lam"])
+
+
 def test_the_simulation_has_a_line_per_method_through_its_values(simulation, saved):
     figure = simulation_figure(simulation)
     lines = figure.axes[0].containers
@@ -91,6 +116,39 @@ def test_sensitivity_shows_the_map_where_the_truth_is_unknown(sensitivity, saved
         "brick\nDice",
         "brick\nAUROC",
     ]
+    saved(figure)
+
+
+@pytest.mark.parametrize(
+    ("draw", "joint", "known"),
+    [(solver_figure, [250, 500], [250]), (solver_seconds_figure, [2, 3], [1])],
+)
+def test_solvers_have_a_line_through_their_budgets_in_every_panel(
+    solver, saved, draw, joint, known
+):
+    figure = draw(solver)
+    panels = np.reshape(figure.axes, (3, 4))  # metrics x data sets and cases
+
+    for row, values in zip(panels, ([20, 21], [0.8, 0.9], [1.5, 1.2]), strict=True):
+        for axes in row:
+            line = axes.containers[0]
+            assert line.get_label() == "joint, Adam"
+            assert line[0].get_xdata().tolist() == joint
+            assert line[0].get_ydata().tolist() == values
+            assert line[0].get_marker() != "None"
+            (bars,) = line[2]
+            assert bars.get_segments()[0][:, 1] == pytest.approx([values[0] - 0.1, values[0] + 0.1])
+            assert axes.get_xscale() == "log"
+    assert [len(axes.containers) for axes in panels[:, 0]] == [2, 1, 1]
+    assert panels[0, 0].containers[1][0].get_xdata().tolist() == known
+    assert [axes.get_title() for axes in panels[0]][1] == "digits\nsimulation_0"
+    assert [axes.get_ylabel() for axes in panels[:, 0]] == [
+        "PSNR (dB)",
+        "Dice",
+        "objective\nat λ = 0.05",
+    ]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["joint, Adam", "$known_ mask"]
     saved(figure)
 
 

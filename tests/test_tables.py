@@ -18,6 +18,7 @@ from rgi.reporting.layout import (
     inpainting_blocks,
     lambda_sensitivity_blocks,
     simulation_blocks,
+    solver_blocks,
     write_markdown,
     write_tex,
 )
@@ -30,6 +31,7 @@ from rgi.reporting.tables import (
     inpainting_table,
     lambda_sensitivity_table,
     simulation_table,
+    solver_table,
 )
 
 COLUMNS = ["dataset", "case", "method", "metric", "region", "statistic"]
@@ -38,6 +40,8 @@ FOLDS, SEED, IMAGES = 3, 0, 12
 LAMS = {"l2": ["none"], "rgi": ["0.05", "0.1", "0.2"]}
 LEVELS = [-1, 0.5]
 SIMULATION = Request(["digits"], [f"simulation_{x}" for x in LEVELS], ["l2", "rgi"])
+LINES = [("robust", ["rgi"]), ("plain", ["l2"])]
+SOLVER = Request(["digits"], ["block", "simulation_0.5"], ["rgi", "l2"], lines=LINES, lam="0.1")
 PAPER = {
     "corruption": "block",
     "size": 32,
@@ -48,7 +52,7 @@ PAPER = {
 
 def method_scores(rng, lams, has_mask):
     keys = [("psnr", "whole"), ("psnr", "hole"), ("ssim", "whole"), ("rmse", "whole")]
-    keys += [("auroc", "whole"), ("seconds", "whole")]
+    keys += [("auroc", "whole"), ("seconds", "whole"), ("objective", "whole")]
     keys += [("dice", "whole"), ("psnr", "composite"), ("passes", "whole")] if has_mask else []
     rows = [
         (index, lam, metric, region, 20 * rng.random())
@@ -96,6 +100,7 @@ def test_every_table_has_the_columns_that_others_rely_on(scored, request_):
     assert list(cost_table(scored, request_).columns) == COLUMNS
     assert list(simulation.columns) == level
     assert list(lambda_sensitivity_table(scored, request_).columns) == [*COLUMNS, "chosen"]
+    assert list(solver_table(scored, SOLVER).columns) == [*COLUMNS[:2], "line", *COLUMNS[2:]]
 
 
 @pytest.mark.parametrize("statistic", ["mean", "median"])
@@ -185,6 +190,49 @@ def test_sensitivity_shows_every_lambda_and_marks_the_chosen_one(scored, request
     assert one.loc[one["chosen"] == "yes", "value"].item() == one["value"].max()
 
 
+@pytest.mark.parametrize("case", SOLVER.cases)
+@pytest.mark.parametrize(
+    ("metric", "chooser"),
+    [
+        ("psnr", "psnr"),
+        ("rmse", "rmse"),
+        ("dice", "dice"),
+        ("passes", "psnr"),
+        ("seconds", "psnr"),
+        ("objective", None),
+    ],
+)
+def test_a_solvers_quality_and_cost_are_held_out_and_its_objective_is_at_the_common_lambda(
+    folder, scored, case, metric, chooser
+):
+    keys = {"case": case, "line": "robust", "region": "whole", "statistic": "mean"}
+    row = row_of(solver_table(scored, SOLVER), metric=metric, **keys)
+    scores = pd.read_csv(folder / f"scores/digits/{case}/rgi.csv", dtype={"lam": str})
+    scores = scores[scores["metric"] == metric].query("region == 'whole'")
+    value_of = scores.set_index(["index", "lam"])["value"]
+    selection = pd.read_csv(folder / f"selection/digits/{case}/rgi.csv", dtype=str)
+    lam_of = selection.set_index(["metric", "fold"])["lam"]
+    fold_of = assign_folds(range(IMAGES), FOLDS, SEED)
+    values = [
+        value_of[image, lam_of[chooser, str(fold)] if chooser else "0.1"]
+        for image, fold in fold_of.items()
+    ]
+
+    assert row["method"] == "rgi"
+    assert row["value"] == pytest.approx(np.mean(values))
+    assert row["low"] < row["value"] < row["high"]
+    assert row["images"] == IMAGES
+    assert row["lam"] == (lam_of[chooser, "all"] if chooser else "0.1")
+
+
+def test_a_solver_without_lambda_has_no_objective_to_compare(scored):
+    table = solver_table(scored, SOLVER)
+    plain = table[table["line"] == "plain"]
+
+    assert set(plain["metric"]) == {"psnr", "rmse", "seconds"}
+    assert set(plain["lam"]) == {"none"}
+
+
 def test_missing_scores_are_named(scored):
     with pytest.raises(InputError, match=r"digits/block/dgp\.csv: no such file"):
         inpainting_table(scored, Request(["digits"], ["block"], ["dgp"]))
@@ -231,6 +279,27 @@ def test_the_other_layouts_have_a_row_per_case_and_mark_the_chosen_lambda(scored
     assert all(sum("*" in c.value for c in cells) == 1 for _, cells in sensitivity[0].rows)
 
 
+def test_solvers_have_a_block_per_case_and_a_row_per_line_and_method(scored):
+    blocks = solver_blocks(solver_table(scored, SOLVER))
+
+    assert [block.title for block in blocks] == ["digits, block", "digits, simulation_0.5"]
+    assert blocks[0].methods == [
+        "PSNR (dB) ↑",
+        "RMSE ↓",
+        "Dice ↑",
+        "objective at λ = 0.1 ↓",
+        "passes ↓",
+        "seconds ↓",
+    ]
+    assert [tuple(labels) for labels, _ in blocks[0].rows] == [("robust", "rgi"), ("plain", "l2")]
+    assert [cell == Cell("–") for cell in blocks[0].rows[1][1]] == [
+        False,
+        False,
+        *[True] * 3,
+        False,
+    ]
+
+
 def test_a_choice_at_the_edge_of_its_grid_is_named_below_the_table(scored, request_):
     table = lambda_sensitivity_table(scored, request_)
     for best, note in (
@@ -261,14 +330,15 @@ def test_print_escapes_what_would_break_it(tmp_path):
 @pytest.mark.parametrize("name", list(MAKERS))
 def test_the_script_writes_csv_markdown_and_latex(folder, tmp_path, name):
     case = "simulation_-1" if name == "simulation" else "block"
-    table = json.dumps({"datasets": ["digits"], "cases": [case], "methods": ["l2", "rgi"]})
+    table = {"datasets": ["digits"], "cases": [case], "methods": ["l2", "rgi"]}
+    table |= {"lines": LINES, "lam": "0.1"} if name == "solver" else {}
     outputs = {f"output_{kind}": tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex")}
     script = runpy.run_path("workflow/scripts/make_table.py")
     script["main"](
         name=name,
         scores=folder / "scores",
         selection=folder / "selection",
-        table=table,
+        table=json.dumps(table),
         folds=FOLDS,
         seed=SEED,
         **outputs,

@@ -19,6 +19,7 @@ from rgi.reporting.published import is_as_published
 from rgi.settings import read_settings
 
 SCHEMAS = Path(__file__).parent / "schemas"
+NAMED = ("datasets", "cases", "methods")  # parts of a config of which a table names some
 GROUP = 4  # rgi.models.progressive.GROUP, without waiting for torch
 FAMILIES = tuple(sorted(p.stem for p in (Path(__file__).parent / "rules/methods").glob("*.smk")))
 
@@ -49,14 +50,31 @@ class Experiment:
     config: Mapping[str, Any]
     methods: Mapping[str, Method]
 
-    def table(self, name: str) -> Mapping[str, list[str]]:
-        """A table as data sets, cases and methods; a simulation's levels become cases."""
+    def table(self, name: str) -> Mapping[str, Any]:
+        """A table as data sets, cases and methods; a simulation's levels become cases.
+
+        The solver table also has its lambda as text, and its lines as pairs, whose order is that
+        of the legend.
+        """
         table = self.config["tables"][name]
         if name == "simulation":
-            # The one place that names a level's case; names hold no underscore of their own.
-            cases = [f"{table['case']}_{level}" for level in table["levels"]]
+            cases = self._simulated_cases(table["levels"])
             return {"datasets": [table["dataset"]], "cases": cases, "methods": table["methods"]}
+        if name == "solver":
+            lines = table["lines"]
+            return {
+                "datasets": table["datasets"],
+                "cases": [*table["cases"], *self._simulated_cases(table["levels"])],
+                "methods": list(dict.fromkeys(m for methods in lines.values() for m in methods)),
+                "lines": list(lines.items()),
+                "lam": str(table["lam"]),
+            }
         return table
+
+    def _simulated_cases(self, levels: list[float]) -> list[str]:
+        """The one place that names a level's case; names hold no underscore of their own."""
+        table = self.config["tables"]["simulation"]
+        return [f"{table['case']}_{level}" for level in levels]
 
     def rows(self, name: str) -> Iterator[tuple[str, str, str]]:
         """Every (data set, case, method) of a table."""
@@ -301,12 +319,12 @@ def _check_sizes(config: Mapping[str, Any], source: str) -> None:
 def _check_tables(experiment: Experiment, source: str) -> None:
     config = experiment.config
     if not experiment.tables():
-        raise InputError(f"{source}: tables: all are null; ask for inpainting or simulation")
+        raise InputError(
+            f"{source}: tables: all are null; ask for one of {', '.join(config['tables'])}"
+        )
     for name in experiment.tables():
         table = config["tables"][name]
-        for kind in ("datasets", "cases", "methods"):
-            key = kind if kind in table else kind[:-1]
-            _check_names(config, kind, table[key], source, ("tables", name, key))
+        _check_names(config, name, source)
         for dataset in table.get("datasets") or [table["dataset"]]:
             if dataset not in config["generators"]:
                 raise InputError(f"{source}: generators: no entry for data set {dataset!r}")
@@ -314,21 +332,20 @@ def _check_tables(experiment: Experiment, source: str) -> None:
                 _check_block(config, dataset, case, source)
                 if name == "inpainting":
                     _check_given(config, dataset, case, source)
-    if config["tables"]["simulation"] is not None:
-        _check_simulation(experiment, config["tables"]["simulation"], source)
+    for name, check in (("simulation", _check_simulation), ("solver", _check_solver)):
+        if config["tables"][name] is not None:
+            check(experiment, config["tables"][name], source)
 
 
-def _check_names(
-    config: Mapping[str, Any],
-    kind: str,
-    named: str | list[str],
-    source: str,
-    path: tuple[str, ...],
-) -> None:
-    """Whether what a table names exists."""
-    for name in [named] if isinstance(named, str) else named:
-        if name not in config[kind]:
-            raise _error(source, path, name, ", ".join(config[kind]))
+def _check_names(config: Mapping[str, Any], table: str, source: str) -> None:
+    """Whether what a table names exists, be it one or a list."""
+    for key, named in config["tables"][table].items():
+        kind = key if key in NAMED else f"{key}s"
+        if kind not in NAMED:
+            continue
+        for name in [named] if isinstance(named, str) else named:
+            if name not in config[kind]:
+                raise _error(source, ("tables", table, key), name, ", ".join(config[kind]))
 
 
 def _check_given(config: Mapping[str, Any], dataset: str, case: str, source: str) -> None:
@@ -356,9 +373,7 @@ def _check_block(config: Mapping[str, Any], dataset: str, case: str, source: str
 def _check_simulation(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
     config, path = experiment.config, ("tables", "simulation", "settings")
     for name, settings in table["settings"].items():
-        inverting = [m.name for m in experiment.methods.values() if m.family == "inversion"]
-        if name not in inverting:
-            raise _error(source, path, name, f"methods that invert: {', '.join(inverting)}")
+        _check_inverts(experiment, name, source, path)
         method = experiment.methods[name]
         try:
             configured(method.preset, {**method.settings, **settings})
@@ -373,6 +388,44 @@ def _check_simulation(experiment: Experiment, table: Mapping[str, Any], source: 
         raise _error(source, ("tables.simulation.images",), table["images"], allowed)
 
 
+def _check_inverts(experiment: Experiment, name: str, source: str, path: tuple[str, ...]) -> None:
+    inverting = [m.name for m in experiment.methods.values() if m.family == "inversion"]
+    if name not in inverting:
+        raise _error(source, path, name, f"methods that invert: {', '.join(inverting)}")
+
+
+def _check_solver(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
+    config, path = experiment.config, ("tables", "solver")
+    for case in table["cases"]:
+        if config["cases"][case]["corruption"] == "given":
+            raise _error(source, (*path, "cases"), case, "cases whose clean images are known")
+    for dataset in table["datasets"]:
+        if config["datasets"][dataset].get("masks") is not None:
+            allowed = "data sets without masks, whose images are clean"
+            raise _error(source, (*path, "datasets"), dataset, allowed)
+        if table["levels"]:
+            _check_level(config, dataset, table["levels"], source)
+    for line, methods in table["lines"].items():
+        for name in methods:
+            _check_inverts(experiment, name, source, (*path, "lines", line))
+            _check_on_grid(experiment.methods[name], table["lam"], source)
+
+
+def _check_level(config: Mapping[str, Any], dataset: str, levels: list[float], source: str) -> None:
+    """The solver's levels are of the simulation table's case, on another generator's images too."""
+    simulation = config["tables"]["simulation"]
+    if simulation is None:
+        allowed = "[] without the table simulation, whose case the levels are of"
+        raise _error(source, ("tables", "solver", "levels"), levels, allowed)
+    _check_block(config, dataset, simulation["case"], source)
+
+
+def _check_on_grid(method: Method, lam: float, source: str) -> None:
+    if method.lams != ("none",) and str(lam) not in method.lams:
+        allowed = f"one of {', '.join(method.lams)}, the grid of {method.name}"
+        raise _error(source, ("tables", "solver", "lam"), lam, allowed)
+
+
 def _check_metrics(experiment: Experiment, source: str) -> None:
     """What a table or figure is made of must be scored."""
     config, scored = experiment.config, set(experiment.config["metrics"])
@@ -385,6 +438,8 @@ def _check_metrics(experiment: Experiment, source: str) -> None:
             needed.append(({"dice", "auroc"}, "dice or auroc, since there is no clean image"))
     if config["tables"]["simulation"] is not None:
         needed.append(({"rmse"}, "rmse, which the simulation shows"))
+    if config["tables"]["solver"] is not None:
+        needed.append(({"psnr"}, "psnr, by which the solver table chooses lambda"))
     for metrics, why in needed:
         if not metrics & scored:
             raise _error(source, ("metrics",), config["metrics"], f"a list with {why}")

@@ -17,6 +17,13 @@ DETECTION = (
     "are given the mask have neither."
 )
 
+OBJECTIVE = (
+    "The objective is that of eq. 6 of the RGI paper, the mask at its best for the image found, "
+    "without priors; it is compared at the one lambda that is named with it, since objectives of "
+    "two lambdas cannot be compared. A method that is given the mask has neither a Dice nor this "
+    "objective."
+)
+
 TABLES = {
     "inpainting": Caption(
         "Restoration quality",
@@ -44,6 +51,18 @@ TABLES = {
         "on the machine and on how many images were restored together; passes through the "
         "generator do not. The search for lambda multiplies either by the number of lambdas tried.",
     ),
+    "solver": Caption(
+        "Solvers of the same problem",
+        "What each method of each line achieves and what it costs: mean over images, with its 95% "
+        "bootstrap interval over images in brackets, of the whole image. The methods of a line "
+        "differ in their budget. PSNR, RMSE and Dice count every image at the lambda that this "
+        "metric chooses on the other folds, passes and seconds at the lambda that PSNR chooses "
+        f"there. {OBJECTIVE} Passes are those through the generator with a gradient, over all "
+        "starts; what all lambdas share counts for each of them. Seconds are what was spent, also "
+        "on choosing the starts, shared out over the images and lambdas of one job; they depend "
+        "on the machine. The search for lambda multiplies the passes by the number of lambdas "
+        "tried. Medians and the other regions are in the CSV file.",
+    ),
     "lambda-sensitivity": Caption(
         "Sensitivity to lambda",
         "Mean over all test images at every lambda tried, with its 95% bootstrap interval over "
@@ -69,6 +88,24 @@ FIGURES = {
         "(figure 5 of the RGI paper); the mean is that of the noise before it is clipped to "
         "[-1, 1]. Lower is better, 0 is exact; a flat line means that the method does not care how "
         "gross the corruption is. Bars are 95% bootstrap intervals over images.",
+    ),
+    "solver": Caption(
+        "Solvers: quality and objective against generator passes",
+        "One line per way to solve the problem, one point per budget, one column of panels for "
+        "each data set and case; simulation_E is x = G(z) + s with noise of mean E, where an exact "
+        "restoration exists. PSNR and Dice: higher is better; objective: lower is better. A line "
+        "above another, or below it for the objective, is the better solver at the same number of "
+        "passes; where two end at the same objective, they solve the problem equally well, "
+        f"whatever it costs them. {OBJECTIVE} In every panel the passes are those at the lambda "
+        "that PSNR chooses. Bars are 95% bootstrap intervals over images; all lines have the same "
+        "images, hence bars that overlap do not make two lines equal.",
+    ),
+    "solver-seconds": Caption(
+        "Solvers: quality and objective against seconds",
+        "The same points against the time they took, at the lambda that PSNR chooses. Beside the "
+        "passes it counts the solver's own arithmetic and the choice of the starts; what the "
+        "lambdas of one job share is spent once. Seconds depend on the machine and on how many "
+        "images and lambdas were solved together.",
     ),
     "lambda-sensitivity": Caption(
         "How much the choice of lambda matters",

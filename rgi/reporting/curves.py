@@ -1,19 +1,28 @@
-"""Figures with lines: error against the noise, metrics against lambda."""
+"""Figures with lines: error against the noise, metrics against lambda, quality against cost."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from rgi.evaluation.metrics import METRICS
-from rgi.reporting.style import Look, looks
+from rgi.reporting.style import Look, line_looks, looks
 
 IMAGE_METRICS, MASK_METRICS = ("psnr", "ssim"), ("dice", "auroc")
 # Share of the step between two levels over which the methods' points are spread.
 SPREAD = 0.08
+SOLVER_LABELS = {
+    "psnr": METRICS["psnr"].label,
+    "dice": METRICS["dice"].label,
+    "objective": "objective",
+}
+POINT = ["dataset", "case", "line", "method"]  # of a solver's line
+LEGEND_COLUMNS = 4
 
 
 def simulation_figure(table: pd.DataFrame) -> Figure:
@@ -130,21 +139,107 @@ def _lambda_axis(axes: Axes, lams: np.ndarray) -> None:
     axes.set_xlabel("λ")
 
 
-FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
-    "simulation": simulation_figure,
-    "lambda-sensitivity": lambda_sensitivity_figure,
+def solver_figure(table: pd.DataFrame) -> Figure:
+    """Quality and objective against generator passes; rows metrics, columns data set and case.
+
+    Args:
+        table: solver.csv.
+    """
+    return _cost_figure(table, "passes", "passes per image")
+
+
+def solver_seconds_figure(table: pd.DataFrame) -> Figure:
+    """As `solver_figure`, against seconds."""
+    return _cost_figure(table, "seconds", "seconds per image")
+
+
+def _cost_figure(table: pd.DataFrame, cost: str, label: str) -> Figure:
+    means = table[(table["statistic"] == "mean") & (table["region"] == "whole")]
+    points = means[means["metric"].isin(SOLVER_LABELS)].merge(
+        means.loc[means["metric"] == cost, [*POINT, "value"]].rename(columns={"value": "cost"}),
+        on=POINT,
+    )
+    metrics = [metric for metric in SOLVER_LABELS if metric in set(points["metric"])]
+    places = list(points[["dataset", "case"]].drop_duplicates().itertuples(index=False))
+    style = line_looks(list(points["line"].unique()))
+
+    figure = Figure(
+        figsize=(1.8 * len(places) + 0.9, 1.7 * len(metrics) + 1.1), layout="constrained"
+    )
+    grid = figure.subplots(len(metrics), len(places), sharex="all", squeeze=False)
+    for metric, panels in zip(metrics, grid, strict=True):
+        for (dataset, case), axes in zip(places, panels, strict=True):
+            own = points[(points["dataset"] == dataset) & (points["case"] == case)]
+            _cost_panel(axes, own[own["metric"] == metric], style)
+        panels[0].set_ylabel(_solver_label(points, metric))
+    for (dataset, case), axes in zip(places, grid[0], strict=True):
+        axes.set_title(f"{dataset}\n{case}")
+    for axes in grid[-1]:
+        _cost_axis(axes, label)
+    figure.align_ylabels(grid[:, 0])
+    handles = [_handle(line, look) for line, look in style.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=LEGEND_COLUMNS)
+    return figure
+
+
+def _cost_panel(axes: Axes, own: pd.DataFrame, style: Mapping[str, Look]) -> None:
+    for line, look in style.items():
+        points = own[own["line"] == line]
+        if points.empty:
+            continue
+        axes.errorbar(
+            points["cost"],
+            points["value"],
+            yerr=[points["value"] - points["low"], points["high"] - points["value"]],
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
+            capsize=1.5,
+            elinewidth=0.8,
+            label=line,
+        )
+
+
+def _cost_axis(axes: Axes, label: str) -> None:
+    """Logarithmic, with round numbers written as they are."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:g}"))
+    axes.minorticks_off()
+    axes.tick_params(axis="x", rotation=45)
+    axes.set_xlabel(label)
+
+
+def _solver_label(points: pd.DataFrame, metric: str) -> str:
+    """Objectives are compared at one lambda, which they name."""
+    if metric != "objective":
+        return SOLVER_LABELS[metric]
+    lam = points.loc[points["metric"] == metric, "lam"].iloc[0]
+    return f"{SOLVER_LABELS[metric]}\nat λ = {lam}"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a figure is drawn, and the name of the table that it needs."""
+
+    table: str
+    draw: Callable[[pd.DataFrame], Figure]
+
+
+FIGURES = {
+    "simulation": Drawing("simulation", simulation_figure),
+    "lambda-sensitivity": Drawing("lambda-sensitivity", lambda_sensitivity_figure),
+    "solver": Drawing("solver", solver_figure),
+    "solver-seconds": Drawing("solver", solver_seconds_figure),
 }
 
 
 def _legend(style: Mapping[str, Look], with_lambda: Collection[str]) -> Sequence[Line2D]:
     return [
-        Line2D(
-            [],
-            [],
-            color=look.colour,
-            linestyle=look.line,
-            marker=look.marker if method in with_lambda else "none",
-            label=method,
-        )
+        _handle(method, look if method in with_lambda else replace(look, marker="none"))
         for method, look in style.items()
     ]
+
+
+def _handle(label: str, look: Look) -> Line2D:
+    return Line2D([], [], color=look.colour, linestyle=look.line, marker=look.marker, label=label)

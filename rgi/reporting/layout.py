@@ -21,6 +21,7 @@ DECIMALS = {"psnr": 2, "passes": 0}
 # RMSE orders single images as PSNR does; the papers choose lambda by these three.
 IMAGE_METRICS = ("psnr", "ssim", "lpips")
 CHOOSING_METRICS = ("psnr", "ssim", "dice")
+SOLVER_METRICS = ("psnr", "rmse", "dice", "objective", "passes", "seconds")
 NOTHING = "–"
 SHORTEST = 0.001  # seconds, below which a number would say more about the clock
 
@@ -115,9 +116,33 @@ def _edges(own: pd.DataFrame) -> str:
     return f"Chosen at the edge of the grid: {'; '.join(methods)}." if methods else ""
 
 
+def solver_blocks(table: pd.DataFrame) -> list[Block]:
+    """One block per data set and case, that it fits a page: rows line and method."""
+    means = table[(table["statistic"] == "mean") & (table["region"] == "whole")]
+    metrics = _shown(means, SOLVER_METRICS)
+    columns = [_at_lambda(metric, means) for metric in metrics]
+    blocks = []
+    for keys, own in means.groupby(["dataset", "case"], sort=False):
+        rows = []
+        for labels, group in own.groupby(["line", "method"], sort=False):
+            cells = {row.metric: _cell(row) for row in _each(group)}
+            rows.append((labels, [cells.get(metric, Cell(NOTHING)) for metric in metrics]))
+        blocks.append(Block(", ".join(keys), ["line", "method"], columns, rows))
+    return blocks
+
+
+def _at_lambda(metric: str, means: pd.DataFrame) -> str:
+    """A metric's label; objectives are compared at one lambda, which they name."""
+    if metric != "objective":
+        return metric_label(metric)
+    (lam,) = means.loc[means["metric"] == metric, "lam"].unique()
+    return f"objective at λ = {lam} ↓"
+
+
 LAYOUTS: dict[str, Callable[[pd.DataFrame], list[Block]]] = {
     "inpainting": inpainting_blocks,
     "simulation": simulation_blocks,
+    "solver": solver_blocks,
     "cost": cost_blocks,
     "lambda-sensitivity": lambda_sensitivity_blocks,
 }

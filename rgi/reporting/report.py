@@ -20,7 +20,15 @@ from rgi.reporting.captions import FIGURES, TABLES, Caption
 from rgi.reporting.layout import LAYOUTS, Block
 from rgi.reporting.tables import COLUMNS_OF
 
-ORDER = ("inpainting", "restorations", "simulation", "lambda-sensitivity", "cost")
+ORDER = (
+    "inpainting",
+    "restorations",
+    "simulation",
+    "solver",
+    "solver-seconds",
+    "lambda-sensitivity",
+    "cost",
+)
 PACKAGES = (
     "rgi-bench",
     "torch",

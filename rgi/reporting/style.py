@@ -64,6 +64,16 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
     return {method: _KNOWN.get(method) or extra[method] for method in methods}
 
 
+def line_looks(lines: Sequence[str]) -> dict[str, Look]:
+    """The looks of lines that are no methods, in their order."""
+    colours = (BLUE, VERMILLION, GREEN, PURPLE, BLACK, ORANGE, SKY)
+    markers = ("o", "s", "^", "D", "v", "P", "X", "*")  # one more, so that pairs come back late
+    return {
+        line: Look(colours[place % len(colours)], "-", markers[place % len(markers)])
+        for place, line in enumerate(lines)
+    }
+
+
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Settings under which every figure is drawn and saved."""

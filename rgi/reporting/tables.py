@@ -30,13 +30,16 @@ COLUMNS = [
 ]
 SIMULATION_COLUMNS = [*COLUMNS[:2], "level", *COLUMNS[2:]]
 SENSITIVITY_COLUMNS = [*COLUMNS, "chosen"]
+SOLVER_COLUMNS = [*COLUMNS[:2], "line", *COLUMNS[2:]]
 COLUMNS_OF = {
     "inpainting": COLUMNS,
     "simulation": SIMULATION_COLUMNS,
+    "solver": SOLVER_COLUMNS,
     "cost": COLUMNS,
     "lambda-sensitivity": SENSITIVITY_COLUMNS,
 }
 
+SOLVER_QUALITY = ("psnr", "rmse", "dice")
 WITH_RMS = {**STATISTICS, "rms": root_mean_square}
 
 
@@ -44,13 +47,17 @@ WITH_RMS = {**STATISTICS, "rms": root_mean_square}
 class Request:
     """The rows of a table: every method on every case of every data set.
 
-    `as_published` names the dataset/case that are set up as in the RGI paper.
+    `as_published` names the dataset/case that are set up as in the RGI paper. A solver table also
+    has `lines`, each a name and its methods in the order of their budgets, and the one lambda `lam`
+    at which their objectives are compared.
     """
 
     datasets: Sequence[str]
     cases: Sequence[str]
     methods: Sequence[str]
     as_published: Collection[str] = ()
+    lines: Sequence[tuple[str, Sequence[str]]] = ()
+    lam: str = ""
 
     def __iter__(self) -> Iterator[tuple[str, str, str]]:
         return iter(product(self.datasets, self.cases, self.methods))
@@ -158,9 +165,32 @@ def lambda_sensitivity_table(scored: Scored, request: Request) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
 
 
+def solver_table(scored: Scored, request: Request) -> pd.DataFrame:
+    """What each method of each line achieves, and at what cost.
+
+    Quality is held out, each metric at the lambdas that it chose; passes and seconds are those of
+    the lambdas that PSNR chose, image by image. Objectives are of all images at `request.lam`; a
+    method without lambda minimises something else, so it has none.
+
+    Returns:
+        A table with `SOLVER_COLUMNS`.
+
+    Raises:
+        InputError: scores or a selection are missing or do not fit.
+    """
+    rows = []
+    for dataset, case in product(request.datasets, request.cases):
+        for line, methods in request.lines:
+            for method in methods:
+                for row in _solver_rows(scored, dataset, case, method, request.lam):
+                    rows.append(row | {"line": line})
+    return pd.DataFrame(rows, columns=SOLVER_COLUMNS)
+
+
 MAKERS: dict[str, Callable[[Scored, Request], pd.DataFrame]] = {
     "inpainting": inpainting_table,
     "simulation": simulation_table,
+    "solver": solver_table,
     "cost": cost_table,
     "lambda-sensitivity": lambda_sensitivity_table,
 }
@@ -186,6 +216,25 @@ def _held_out_rows(
         keys = _keys(dataset, case, method, metric, region, lam)
         statistics = of_rmse if metric == "rmse" else STATISTICS
         yield from _summary_rows(keys, group["value"], statistics, scored.seed)
+
+
+def _solver_rows(
+    scored: Scored, dataset: str, case: str, method: str, common_lam: str
+) -> Iterator[dict[str, object]]:
+    scores, selection = scored.read(dataset, case, method)
+    quality = scores[scores["metric"].isin(SOLVER_QUALITY)]
+    cost = scores[scores["metric"].isin(COST_METRICS)]
+    at_lam = scores[(scores["metric"] == "objective") & (scores["lam"] == common_lam)]
+    shown = [
+        held_out(quality, selection, scored.folds, scored.seed),
+        held_out(cost, selection, scored.folds, scored.seed, by="psnr"),
+        at_lam,
+    ]
+    for (metric, region), group in pd.concat(shown).groupby(["metric", "region"], sort=False):
+        chooser = "psnr" if metric in COST_METRICS else metric
+        lam = common_lam if metric == "objective" else chosen_lambda(selection, chooser)
+        keys = _keys(dataset, case, method, metric, region, lam)
+        yield from _summary_rows(keys, group["value"], STATISTICS, scored.seed)
 
 
 def _keys(

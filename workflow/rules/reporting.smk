@@ -6,15 +6,18 @@ localrules:
 
 
 # What is printed about each table of the config. The simulation has no cost or sensitivity of its
-# own: it is there for its errors, and its CSV names the lambdas.
+# own: it is there for its errors, and its CSV names the lambdas. The solver table holds its cost.
 TABLES = {
     "inpainting": ["inpainting", "cost", "lambda-sensitivity"],
     "simulation": ["simulation"],
+    "solver": ["solver"],
 }
 FIGURES = {
     "inpainting": ["restorations", "lambda-sensitivity"],
     "simulation": ["simulation"],
+    "solver": ["solver", "solver-seconds"],
 }
+TABLE_OF_FIGURE = {"solver-seconds": "solver"}  # others are drawn from the table of their name
 ABOUT = {name: about for about in experiment.tables() for name in TABLES[about]}
 ASKED_FIGURES = [name for about in experiment.tables() for name in FIGURES[about]]
 
@@ -110,7 +113,9 @@ if "inpainting" in experiment.tables():
 
 rule figure:
     input:
-        "reports/tables/{figure}.csv",
+        lambda wildcards: (
+            f"reports/tables/{TABLE_OF_FIGURE.get(wildcards.figure, wildcards.figure)}.csv"
+        ),
     output:
         png=report(
             "reports/figures/{figure}.png", category="Figures", labels={"figure": "{figure}"}

@@ -1,4 +1,4 @@
-"""One figure with lines: error against the noise, or metrics against lambda."""
+"""One figure with lines: error against the noise, metrics against lambda or against cost."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +15,18 @@ from rgi.settings import choose
 
 def main(
     *,
-    name: Annotated[str, typer.Option(help="simulation or lambda-sensitivity")],
-    table: Annotated[Path, typer.Option(help="the table of the same name, CSV")],
+    name: Annotated[str, typer.Option(help=f"one of {', '.join(FIGURES)}")],
+    table: Annotated[Path, typer.Option(help="CSV it is drawn from")],
     output_png: Annotated[Path, typer.Option(help="figure")],
     output_pdf: Annotated[Path, typer.Option(help="the same")],
 ) -> None:
-    """Read the table of the figure's name, write the figure as PNG and PDF."""
+    """Read the table of a figure, write the figure as PNG and PDF.
+
+    The table has the figure's name; solver-seconds is drawn from the table solver.
+    """
+    drawing = choose(FIGURES, name, "--name")
     with figure_style():
-        figure = choose(FIGURES, name, "--name")(read_table(table, COLUMNS_OF[name]))
+        figure = drawing.draw(read_table(table, COLUMNS_OF[drawing.table]))
         save_figure(figure, output_png, output_pdf)
 
 

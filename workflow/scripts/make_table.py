@@ -13,7 +13,7 @@ from rgi.settings import choose, parse_json
 
 def main(
     *,
-    name: Annotated[str, typer.Option(help="inpainting, simulation, cost or lambda-sensitivity")],
+    name: Annotated[str, typer.Option(help=f"one of {', '.join(MAKERS)}")],
     table: Annotated[str, typer.Option(help="JSON, see above")],
     scores: Annotated[Path, typer.Option(help="folder of {dataset}/{case}/{method}.csv")],
     selection: Annotated[Path, typer.Option(help="folder of {dataset}/{case}/{method}.csv")],
@@ -29,7 +29,8 @@ def main(
     """Read score and selection folders; write the table as CSV, Markdown and LaTeX.
 
     --table is JSON: {"datasets": [...], "cases": [...], "methods": [...]}; in a simulation the
-    cases are called NAME_LEVEL. --folds and --seed are those of the selection.
+    cases are called NAME_LEVEL. For a solver table it also has "lines": [[NAME, [METHOD, ...]],
+    ...] and "lam", at which objectives are compared. --folds and --seed are those of the selection.
     """
     request = Request(**parse_json(table, "--table"), as_published=as_published or [])
     made = choose(MAKERS, name, "--name")(Scored(scores, selection, folds, seed), request)
