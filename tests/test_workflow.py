@@ -191,6 +191,18 @@ def test_either_table_can_be_had_alone(tmp_path, dropped, shown, figures):
     assert found["report"] == 1
 
 
+def test_the_study_of_solvers_makes_its_table_and_figures(tmp_path):
+    overlay = ROOT / "experiments/solver.yaml"
+    found = jobs(snakemake(tmp_path, "--configfile", overlay, "-n"))
+    lines = yaml.safe_load(overlay.read_text())["tables"]["solver"]["lines"]
+    methods = {method for line in lines.values() for method in line}
+    simulated = 4  # methods of the simulation, one of them of a line, too, at one of five levels
+    assert found["table"] == 2
+    assert found["figure"] == 3
+    assert found["scores"] == len(methods) * 2 * 3 + simulated * 5 - 1
+    assert "restore_filter" not in found
+
+
 def test_ones_own_corrupted_images_with_masks_are_a_case(tmp_path):
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
