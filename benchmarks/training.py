@@ -5,12 +5,7 @@ python benchmarks/training.py --json training.json
 
 import copy
 import json
-import os
-import platform
-import re
 import statistics
-import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +14,20 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from torch.utils.flop_counter import FlopCounterMode
+from measure import (
+    Columns,
+    Step,
+    count_flops,
+    headings,
+    line,
+    machine,
+    product_rate,
+    seconds,
+    write_report,
+)
 
 from rgi.command import pin_threads, run
 from rgi.errors import InputError
-from rgi.files import write_whole
 from rgi.models import Architecture, Discriminator, Generator, choose_device
 from rgi.models.progressive import RESOLUTIONS
 from rgi.settings import read_settings
@@ -34,7 +38,15 @@ from rgi.training.statistics import peak_memory
 
 WIDTHS = (64, 64, 48, 32, 16, 8, 4)  # of 4 x 4, 8 x 8, ...: the shape of Karras et al., narrow
 IMAGES = 256
-Step = Callable[[], object]
+COLUMNS: Columns = {
+    "resolution": lambda row: f"{row['resolution']}",
+    "plain/s": lambda row: f"{row['plain']['images_per_second']:.1f}",
+    "own/s": lambda row: f"{row['own']['images_per_second']:.1f}",
+    "ratio": lambda row: f"{row['ratio']:.2f}",
+    "GFLOP/s": lambda row: f"{row['own']['gflop_per_second']:.1f}",
+    "of prod.": lambda row: f"{row['own']['of_matrix_product']:.0%}",
+    "MiB": lambda row: f"{row['peak_memory_mib']:.0f}",
+}
 
 
 @dataclass(frozen=True)
@@ -122,39 +134,6 @@ def own_step(work: Work, draws) -> Step:
     return step
 
 
-def seconds(steps: int, step: Step, device: torch.device) -> float:
-    """Time one step, as the mean of several in a row."""
-    finish(device)
-    begin = time.perf_counter()
-    for _ in range(steps):
-        step()
-    finish(device)
-    return (time.perf_counter() - begin) / steps
-
-
-def finish(device: torch.device) -> None:
-    """Wait until the GPU has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def product_rate(device: torch.device, dtype: torch.dtype, repeats: int) -> float:
-    """GFLOP/s of a large matrix product, the most that can be hoped for."""
-    size = 8192 if device.type == "cuda" else 1024
-    matrix = torch.randn(size, size, device=device, dtype=dtype)
-    times = [seconds(3, lambda: matrix @ matrix, device) for _ in range(1 + repeats)]
-    return 2 * size**3 / statistics.median(times[1:]) / 1e9
-
-
-def count_flops(step: Step) -> int:
-    """Count what convolutions and matrix products of a step compute."""
-    with FlopCounterMode(display=False) as counter:
-        # Its hooks on modules, which the total does without, do not bear autograd.grad.
-        counter.mod_tracker.__exit__()
-        step()
-    return counter.get_total_flops()
-
-
 def compare(work: Work, steps: int, repeats: int, product: float) -> dict[str, object]:
     """Time both sides, taking turns; the first turn warms up and is not counted."""
 
@@ -188,30 +167,6 @@ def compare(work: Work, steps: int, repeats: int, product: float) -> dict[str, o
     return row | {"ratio": statistics.median(ratios), "peak_memory_mib": peak_memory(work.device)}
 
 
-def machine(device: torch.device) -> dict[str, object]:
-    """Say what the figures were taken on, and how busy it was."""
-    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {
-        "cpu": models[0] if models else platform.machine(),
-        "cores": os.cpu_count(),
-        "gpu": gpu,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "load_average": os.getloadavg(),
-    }
-
-
-def show(row: dict) -> str:
-    """Format one line of the table."""
-    plain, own = row["plain"]["images_per_second"], row["own"]["images_per_second"]
-    rate, share = row["own"]["gflop_per_second"], row["own"]["of_matrix_product"]
-    return (
-        f"{row['resolution']:>10} {plain:>9.1f} {own:>9.1f} {row['ratio']:>7.2f} {rate:>9.1f}"
-        f" {share:>8.0%} {row['peak_memory_mib']:>8.0f}"
-    )
-
-
 def main(
     *,
     resolution: Annotated[list[int], typer.Option(help="may be repeated")] = [16, 32, 64, 128],  # noqa: B006
@@ -238,22 +193,20 @@ def main(
     before = machine(chosen)
     product = product_rate(chosen, getattr(torch, precision), repeats)
     print(json.dumps(before), f"matrix product: {product:.1f} GFLOP/s", sep="\n")
-    print("resolution   plain/s     own/s   ratio   GFLOP/s  of prod.      MiB")
+    print(headings(COLUMNS))
     rows = []
     for side in resolution:
         rows.append(compare(plan(side, width, settings, chosen), steps, repeats, product))
-        print(show(rows[-1]), flush=True)
+        print(line(COLUMNS, rows[-1]), flush=True)
     if json_path is not None:
         options = {"batch": batch, "precision": precision, "width": width, "device": chosen.type}
-        report = {
-            "machine": before,
-            "load_average_after": os.getloadavg(),
-            "options": options | {"steps": steps, "repeats": repeats},
-            "matrix_product_gflop_per_second": product,
-            "rows": rows,
-        }
-        with write_whole(json_path) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(
+            json_path,
+            before,
+            options=options | {"steps": steps, "repeats": repeats},
+            matrix_product_gflop_per_second=product,
+            rows=rows,
+        )
 
 
 if __name__ == "__main__":
