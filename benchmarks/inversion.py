@@ -1,43 +1,52 @@
-"""Speed of inversion: rgi.inversion.invert beside the loop that a reader of the papers would write.
+"""Speed of inversion: rgi.inversion beside the loop that a reader of the papers would write.
 
-The loop takes one image at a time, with modules as they come and torch's default threads. Ours
-takes batches, one process per core with one thread each, as the pipeline's jobs do. Both start at
-the same point, take the same steps and must reach the same objective; neither counts the choice of
-starts. Each side has processes of its own, so that threads and peak memory are its own; repeats
-alternate between the sides. On a machine with other work the loop's threads wait for each other,
-for far longer than they compute: see the load in the report, and --loop-threads 1.
+The loop takes one image and one lambda at a time, with modules as they come and torch's default
+threads. Ours takes batches, one process per core with one thread each, as the pipeline's jobs do.
+Both start at the same point, take the same steps and must reach the same objective (not
+rgi-profile, which descends by L-BFGS without the mask, beside RGI's own Adam). Neither counts the
+choice of starts. Every case has new processes for each side, so that threads and peak memory are
+its own; repeats alternate between the sides. Ours fills its batch up: a process with fewer rows
+(image times lambda) than --batch takes as long as with a full one. On a machine with other work
+the loop's threads wait for each other: see the load in the report, and --loop-threads 1.
 
-    python benchmarks/inversion.py --resolution 32 --method rgi --images 16
-    python benchmarks/inversion.py --resolution 32 --method rgi --images 1 --lambdas 1 --lambdas 8
-    python benchmarks/inversion.py --resolution 128 --method l2 --images 4 --steps 3 --jobs 1
+    python benchmarks/inversion.py --resolution 32 --method rgi --images 16 --images 64
+    python benchmarks/inversion.py --method rgi-profile --images 2 --lambdas 1 --lambdas 8
+    python benchmarks/inversion.py --resolution 128 --method l2 --images 4 --steps 3 --batch 4
 """
 
 import copy
 import itertools
-import json
 import os
-import platform
-import resource
 import statistics
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import torch
 import typer
+from measure import (
+    Columns,
+    convolution_rate,
+    count_flops,
+    headings,
+    line,
+    machine,
+    product_rate,
+    wait,
+    write_report,
+)
+from processes import Processes
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.module_tracker import ModuleTracker
 
 from rgi.command import run
 from rgi.errors import InputError
-from rgi.inversion import METHODS, Method, invert
+from rgi.inversion import METHODS, Method, Restoration, invert_grid
 from rgi.models import Architecture, Discriminator, Generator, choose_device
+from rgi.training.statistics import peak_memory
 
 ARCHITECTURES = {
     8: Architecture(8, 1, 16, (16, 16)),  # for tests
@@ -46,38 +55,38 @@ ARCHITECTURES = {
     64: Architecture(64, 3, 128, (128, 128, 128, 64, 32)),
     128: Architecture(128, 3, 512, (512, 512, 512, 512, 256, 128)),  # the paper's
 }
-PRESETS = {"l2": "l2", "rgi": "rgi", "r-rgi-fine-tuning": "r-rgi", "pan": "pan-with-mask"}
+PRESETS = {name: name for name in ("l2", "rgi", "rgi-profile")}
+PRESETS |= {"r-rgi-fine-tuning": "r-rgi", "pan": "pan-with-mask"}
+LOOPED = 2  # images that the loop is timed on; each costs the same
+Found = dict[tuple[int, int], tuple[Tensor, Tensor]]  # (image, lambda) -> restored, mask
+Objectives = dict[tuple[int, int], float]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one process computes; a row is an image with a lambda."""
+    """What one process computes."""
 
     resolution: int
     method: str  # a key of PRESETS
-    rows: tuple[int, ...]
+    images: tuple[int, ...]
     lambdas: int
     steps: int
-    device: str
+    batch: int
+    device: torch.device
 
+    @property
     def preset(self) -> Method:
-        """The method with one start per image; weights, if any, are learned from the first step."""
-        preset = replace(METHODS[PRESETS[self.method]], iterations=self.steps, pool=0, starts=1)
-        weights = self.steps if preset.learns_weights else 0
-        return replace(preset, weights_iterations=weights, batch=len(self.rows))
+        """The method with one start; weights, if any, are learned from the first step."""
+        preset = METHODS[PRESETS[self.method]]
+        steps = (0, self.steps) if preset.learns_weights else (self.steps, 0)
+        schedule = {"pool": 0, "stages": ((1, steps[0]),), "weights_iterations": steps[1]}
+        return replace(preset, **schedule, tolerance=0.0, explore_lam=0.0, batch=self.batch)
 
-
-@dataclass(frozen=True)
-class Observed:
-    """The rows' data, on the device."""
-
-    images: Tensor  # N x C x H x W
-    given: Tensor  # N x H x W, True = corrupted
-    lam: Tensor  # N
-
-    def first(self) -> Self:
-        """The first row alone."""
-        return replace(self, images=self.images[:1], given=self.given[:1], lam=self.lam[:1])
+    @property
+    def lams(self) -> list[float | None]:
+        """The first of a geometric grid, or none for a method without lambda."""
+        grid = [0.05 * 1.3**number for number in range(self.lambdas)]
+        return grid if self.preset.has_lambda else [None]
 
 
 @dataclass(frozen=True)
@@ -86,90 +95,75 @@ class Outcome:
 
     began: float
     ended: float
-    objective: dict[int, float]  # of each row
-    flop: int
-    peak_mib: float  # beyond what it had needed before
-
-
-@dataclass
-class Measurement:
-    """One side of one case; lists have an entry per repeat."""
-
-    rows: int
-    seconds: list[float] = field(default_factory=list)
-    product: list[float] = field(default_factory=list)  # GFLOP/s of a matrix product
-    flop: int = 0
-    peak_mib: float = 0.0
-
-    def summary(self, steps: int) -> dict[str, Any]:
-        """Medians over the repeats."""
-        seconds, product = statistics.median(self.seconds), statistics.median(self.product)
-        return {
-            "seconds": self.seconds,
-            "image_steps_per_second": self.rows * steps / seconds,
-            "gflop_per_image_step": self.flop / (self.rows * steps) / 1e9,
-            "gflops": self.flop / seconds / 1e9,
-            "product_gflops": product,
-            "fraction_of_product": self.flop / seconds / 1e9 / product,
-            "peak_mib": self.peak_mib,
-        }
+    objective: Objectives
+    peak_mib: float  # beyond what it had before
 
 
 # In the worker processes.
 
 
 @cache
-def networks(resolution: int, device: str) -> tuple[Generator, Discriminator]:
+def networks(resolution: int, device: torch.device) -> tuple[Generator, Discriminator]:
     """Random weights: what they are does not change what a pass costs."""
     architecture = ARCHITECTURES[resolution]
     generator, discriminator = Generator(architecture, seed=1), Discriminator(architecture, seed=2)
     return generator.eval().to(device), discriminator.eval().to(device)
 
 
-def observe(task: Task) -> Observed:
-    """Generated images, a quarter of whose pixels are noise; lambda is what changes fastest."""
-    generator, _ = networks(task.resolution, task.device)
-    images, masks = [], []
-    for row in task.rows:
-        source = torch.Generator().manual_seed(row // task.lambdas)
-        latent = torch.randn(1, generator.latent_dim, generator=source).to(task.device)
-        with torch.no_grad():
-            clean = generator(latent)[0].cpu()
-        mask = torch.rand(clean.shape[1:], generator=source) < 0.25
-        noise = torch.rand(clean.shape, generator=source) * 2 - 1
-        images.append(torch.where(mask, noise, clean))
-        masks.append(mask)
-    lam = torch.tensor([0.05 * 1.5 ** (row % task.lambdas) for row in task.rows])
-    device = task.device
-    return Observed(torch.stack(images).to(device), torch.stack(masks).to(device), lam.to(device))
+@cache
+def observe(resolution: int, image: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """A generated image, a quarter of whose pixels are noise, and which those are."""
+    generator, _ = networks(resolution, device)
+    source = torch.Generator().manual_seed(image)
+    latent = torch.randn(1, generator.latent_dim, generator=source).to(device)
+    with torch.no_grad():
+        clean = generator(latent)[0].cpu()
+    mask = torch.rand(clean.shape[1:], generator=source) < 0.25
+    noise = torch.rand(clean.shape, generator=source) * 2 - 1
+    return torch.where(mask, noise, clean).to(device), mask.to(device)
 
 
-def batched(task: Task, data: Observed) -> tuple[Tensor, Tensor, Tensor]:
-    """Ours: restored images, masks and latents."""
+def restore(task: Task, method: Method) -> list[Restoration]:
+    """Invert the task's images, once per lambda."""
     generator, discriminator = networks(task.resolution, task.device)
-    preset = task.preset()
-    found = invert(
-        data.images,
+    pairs = [observe(task.resolution, image, task.device) for image in task.images]
+    images, masks = map(torch.stack, zip(*pairs, strict=True))
+    return invert_grid(
+        images,
         generator,
-        preset,
-        data.lam if preset.has_lambda else None,
-        mask=data.given if preset.needs_mask else None,
-        discriminator=discriminator if preset.needs_discriminator else None,
-        index=[row // task.lambdas for row in task.rows],
+        method,
+        task.lams,
+        mask=masks if method.needs_mask else None,
+        discriminator=discriminator if method.needs_discriminator else None,
+        index=task.images,
     )
-    return found.restored, found.score if preset.learns_mask else data.given.float(), found.latent
 
 
-def looped(
-    task: Task, data: Observed, latents: Tensor, masks: Tensor
-) -> tuple[list[Tensor], list[Tensor]]:
-    """The loop: restored images and masks. Parameters require gradients, as in modules they do."""
-    original, discriminator = networks(task.resolution, task.device)
-    preset = task.preset()
-    restored, found = [], []
-    for row, image in enumerate(data.images):
-        latent = latents[row].clone().requires_grad_()
-        mask = masks[row].clone().requires_grad_(preset.learns_mask)
+def ours(task: Task) -> Found:
+    """What the public face does."""
+    found = restore(task, task.preset)
+    return {
+        (image, number): (each.restored[row], each.score[row])
+        for number, each in enumerate(found)
+        for row, image in enumerate(task.images)
+    }
+
+
+def loop(task: Task) -> Callable[[], Found]:
+    """The loop for the first lambda, ready to run from where ours starts.
+
+    The networks' weights require gradients, as in modules they do.
+    """
+    start = replace(task.preset, stages=((1, 0),), weights_iterations=0, batch=1)
+    (begun,) = restore(replace(task, lambdas=1), start)
+    original, _ = networks(task.resolution, task.device)
+    preset = task.preset
+
+    def solve(row: int, image: int) -> tuple[Tensor, Tensor]:
+        _, given = observe(task.resolution, image, task.device)
+        latent = begun.latent[row].clone().requires_grad_()
+        mask = begun.score[row].clone() if preset.learns_mask else given.float()
+        mask.requires_grad_(preset.learns_mask)
         variables = [{"params": [latent, mask] if preset.learns_mask else [latent]}]
         generator = original
         if preset.learns_weights:
@@ -177,269 +171,179 @@ def looped(
             rate = preset.weights_learning_rate
             variables.append({"params": generator.parameters(), "lr": rate})
         optimiser = torch.optim.Adam(variables, lr=preset.learning_rate)
+        objective = objective_of(task, image, 0)
         for _ in range(task.steps):
             optimiser.zero_grad()
-            output = generator(latent[None])[0]
-            objective(task, discriminator, image, output, mask, data.lam[row]).backward()
+            objective(generator(latent[None])[0], mask).backward()
             optimiser.step()
             if preset.learns_mask:
                 mask.data.clamp_(0, 1)
         with torch.no_grad():
-            restored.append(generator(latent[None])[0])
-        found.append(mask.detach())
-    return restored, found
+            return generator(latent[None])[0], mask.detach()
+
+    return lambda: {(image, 0): solve(row, image) for row, image in enumerate(task.images)}
 
 
-def objective(
-    task: Task,
-    discriminator: Discriminator,
-    image: Tensor,
-    restored: Tensor,
-    mask: Tensor,
-    lam: Tensor,
-) -> Tensor:
-    """The objective of one image, written out as in the papers."""
-    if task.method == "l2":
-        return (image - restored).square().sum()
-    fidelity = ((1 - mask) * (image - restored)).square().sum()
-    if task.method == "pan":
-        expected = discriminator.features(((1 - mask) * image)[None])[-1].detach()
-        features = discriminator.features(((1 - mask) * restored)[None])[-1]
-        return fidelity + 0.1 * (features - expected).abs().sum()
-    return fidelity + lam * mask.sum() - 0.1 * discriminator(restored[None]).sum()
-
-
-def measure(task: Task, side: str, count: bool) -> Outcome:
-    """Run one side once; `count` also counts the operations, afterwards."""
-    data = observe(task)
-    _, masks, latents = batched(replace(task, steps=0), data)  # where both start
-
-    def solve(task: Task, data: Observed) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        if side == "loop":
-            return looped(task, data, latents, masks)
-        return batched(task, data)[:2]
-
-    before = peak_mib(task.device, reset=True)
-    began = time.time()
-    found = solve(task, data)
-    if task.device == "cuda":
-        torch.cuda.synchronize()
-    ended = time.time()
-    peak = peak_mib(task.device) - before
+def objective_of(task: Task, image: int, number: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """The objective of one image and lambda, written out as in the papers."""
     _, discriminator = networks(task.resolution, task.device)
+    observed, given = observe(task.resolution, image, task.device)
+
+    def features(images: Tensor) -> Tensor:
+        return discriminator.features((images * ~given)[None])[-1]
+
+    expected = features(observed).detach() if task.method == "pan" else None
+
+    def objective(restored: Tensor, mask: Tensor) -> Tensor:
+        if task.method == "l2":
+            return (observed - restored).square().sum()
+        fidelity = ((1 - mask) * (observed - restored)).square().sum()
+        if task.method == "pan":
+            return fidelity + 0.1 * (features(restored) - expected).abs().sum()
+        judged = discriminator(restored[None]).sum()
+        return fidelity + task.lams[number] * mask.sum() - 0.1 * judged
+
+    return objective
+
+
+def prepared(task: Task, side: str) -> Callable[[], Found]:
+    """One side's work, without what is not to be timed."""
+    for image in task.images:
+        observe(task.resolution, image, task.device)
+    return loop(task) if side == "loop" else lambda: ours(task)
+
+
+def measure(task: Task, side: str) -> Outcome:
+    """Run one side once."""
+    networks(task.resolution, task.device)
+    before = peak_memory(task.device)
+    solve = prepared(task, side)
+    began = time.time()
+    found = solve()
+    wait(task.device)
+    ended = time.time()
+    peak = peak_memory(task.device) - before
     with torch.no_grad():
-        values = [
-            objective(task, discriminator, *parts).item()
-            for parts in zip(data.images, *found, data.lam, strict=True)
-        ]
-    counter = FlopCounterMode(display=False)
-    counter.mod_tracker = NoModules()
-    if count:  # of one row: the counter overrates the weights' gradient in grouped convolutions
-        with counter:
-            solve(replace(task, rows=task.rows[:1]), data.first())
-    flop = counter.get_total_flops() * len(task.rows)
-    return Outcome(began, ended, dict(zip(task.rows, values, strict=True)), flop, peak)
+        reached = {key: objective_of(task, *key)(*pair).item() for key, pair in found.items()}
+    return Outcome(began, ended, reached, peak)
 
 
-class NoModules(ModuleTracker):
-    """No tally by module: its hooks fail on a leaf that is used under no_grad."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        pass
+def count_step(task: Task, side: str) -> int:
+    """Operations of one step of one row (of several, the counter overrates weights' gradients)."""
+    alone = replace(task, images=task.images[:1], lambdas=1, batch=1)
+    one, two = (count_flops(prepared(replace(alone, steps=steps), side)) for steps in (1, 2))
+    return two - one
 
 
-def peak_mib(device: str, reset: bool = False) -> float:
-    """The device's, or on the CPU the process's, highest memory use so far."""
-    if device == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    if reset:
-        torch.cuda.reset_peak_memory_stats()
-    return torch.cuda.max_memory_allocated() / 2**20
-
-
-def product_gflops(device: str) -> float:
-    """The rate of a large matrix product, the most that a network could hope for."""
-    size = 2048 if device == "cpu" else 8192
-    matrix = torch.rand(size, size, device=device)
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        matrix @ matrix
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / statistics.median(seconds) / 1e9
-
-
-def prepare(threads: int) -> None:
-    """Set up a worker; convolutions and products in the same, full precision."""
-    if threads:  # else torch's default
-        torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+def rates(device: torch.device) -> tuple[float, float]:
+    """GFLOP/s of a large matrix product and of a large convolution."""
+    return product_rate(device, torch.float32, 3), convolution_rate(device, torch.float32, 3)
 
 
 # In the main process.
 
 
-class Workers:
-    """Processes that start a task's parts together."""
-
-    def __init__(self, side: str, jobs: int, threads: int) -> None:
-        self.side = side
-        os.environ.setdefault("TQDM_DISABLE", "1")  # which the processes inherit
-        context = get_context("spawn")
-        self.executors = [
-            ProcessPoolExecutor(1, context, initializer=prepare, initargs=(threads,))
-            for _ in range(jobs)
-        ]
-
-    def run(self, task: Task, *, count: bool = False) -> list[Outcome]:
-        """Share the rows out; one outcome per process that got any."""
-        shares = [task.rows[first :: len(self.executors)] for first in range(len(self.executors))]
-        futures = [
-            executor.submit(measure, replace(task, rows=rows), self.side, count)
-            for executor, rows in zip(self.executors, shares, strict=True)
-            if rows
-        ]
-        return [future.result() for future in futures]
-
-    def product(self, device: str) -> float:
-        """GFLOP/s of matrix products in all processes at once."""
-        futures = [executor.submit(product_gflops, device) for executor in self.executors]
-        return sum(future.result() for future in futures)
-
-    def close(self) -> None:
-        """End the processes."""
-        for executor in self.executors:
-            executor.shutdown()
+def share(processes: Processes, task: Task, side: str) -> tuple[float, float, Objectives]:
+    """Share the images out; return seconds, peak MiB and objectives."""
+    jobs = min(len(processes.executors), len(task.images))
+    parts = [(replace(task, images=task.images[first::jobs]), side) for first in range(jobs)]
+    outcomes = processes.each(measure, parts)
+    spent = max(each.ended for each in outcomes) - min(each.began for each in outcomes)
+    reached = {key: value for each in outcomes for key, value in each.objective.items()}
+    return spent, sum(each.peak_mib for each in outcomes), reached
 
 
 def compare(
-    task: Task, *, loop_rows: int, loop_threads: int, repeats: int, jobs: int, threads: int
+    task: Task, *, loop_threads: int, repeats: int, jobs: int, threads: int
 ) -> dict[str, Any]:
-    """Time both sides alternately. The loop takes the first rows only: each costs the same."""
-    tasks = {"loop": replace(task, rows=task.rows[:loop_rows]), "ours": task}
-    sides = {"loop": Workers("loop", 1, loop_threads), "ours": Workers("ours", jobs, threads)}
-    found = {side: Measurement(len(part.rows)) for side, part in tasks.items()}
-    reached: dict[str, dict[int, float]] = {}
-    try:
-        for side, workers in sides.items():  # warms up, too
-            outcomes = workers.run(tasks[side], count=True)
-            found[side].flop = sum(outcome.flop for outcome in outcomes)
-            # Only a new process's peak says something of this task.
-            found[side].peak_mib = sum(outcome.peak_mib for outcome in outcomes)
-            reached[side] = {row: at for each in outcomes for row, at in each.objective.items()}
-        for _, (side, workers) in itertools.product(range(repeats), sides.items()):
-            outcomes = workers.run(tasks[side])
-            began = min(outcome.began for outcome in outcomes)
-            found[side].seconds.append(max(outcome.ended for outcome in outcomes) - began)
-            found[side].product.append(workers.product(task.device))
-    finally:
-        for workers in sides.values():
-            workers.close()
-    difference = max(abs(reached["ours"][row] / at - 1) for row, at in reached["loop"].items())
-    rates = {side: each.summary(task.steps) for side, each in found.items()}
-    return {
-        "resolution": task.resolution,
-        "method": task.method,
-        "images": len(task.rows) // task.lambdas,
-        "lambdas": task.lambdas,
-        "steps": task.steps,
-        **rates,
-        "speedup": rates["ours"]["image_steps_per_second"]
-        / rates["loop"]["image_steps_per_second"],
-        "objective_difference": difference,
-    }
+    """Time both sides alternately."""
+    row = {"resolution": task.resolution, "method": task.method}
+    row |= {"images": len(task.images), "lambdas": task.lambdas}
+    name = "rgi" if task.method == "rgi-profile" else task.method
+    part = replace(task, method=name, images=task.images[:LOOPED], lambdas=1)
+    times, best, reached = defaultdict(list), defaultdict(list), {}
+    with Processes(1, loop_threads) as plain, Processes(jobs, threads) as own:
+        sides = {"loop": (plain, part), "ours": (own, task)}
+        for side, (processes, each) in sides.items():  # warms up, too
+            # Only a new process's peak says something of this case.
+            _, peak, reached[side] = share(processes, each, side)
+            flop = processes.all(count_step, each, side)[0]
+            row[side] = {"gflop_per_image_step": flop / 1e9, "peak_memory_mib": peak}
+        for _, (side, (processes, each)) in itertools.product(range(repeats), sides.items()):
+            times[side].append(share(processes, each, side)[0])
+            best[side].append(
+                [sum(of) for of in zip(*processes.all(rates, task.device), strict=True)]
+            )
+    for side, (_, each) in sides.items():
+        speed = len(each.images) * each.lambdas * task.steps / statistics.median(times[side])
+        rate = speed * row[side]["gflop_per_image_step"]
+        product, convolution = map(statistics.median, zip(*best[side], strict=True))
+        row[side] |= {"seconds": times[side], "image_steps_per_second": speed}
+        row[side] |= {"gflop_per_second": rate, "of_matrix_product": rate / product}
+        row[side]["of_convolution"] = rate / convolution
+    ratio = row["ours"]["image_steps_per_second"] / row["loop"]["image_steps_per_second"]
+    apart = [(reached["ours"][key] - at) / abs(at) for key, at in reached["loop"].items()]
+    return row | {"ratio": ratio, "objective_difference": max(apart, key=abs)}
 
 
-def environment(device: str, **choices: int) -> dict[str, Any]:
-    """What a reader needs to know to compare two reports."""
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "torch": torch.__version__,
-        "default_threads": torch.get_num_threads(),
-        **choices,
-        "load_before": os.getloadavg()[0],
-    }
-
-
-COLUMNS = {  # of the table: heading -> cell
+COLUMNS: Columns = {
     "pixels": lambda row: f"{row['resolution']}",
-    "method": lambda row: row["method"],
+    "method": lambda row: row["method"].removesuffix("-fine-tuning"),
     "images": lambda row: f"{row['images']}",
     "lambdas": lambda row: f"{row['lambdas']}",
     "loop, ms": lambda row: f"{1000 / row['loop']['image_steps_per_second']:.2f}",
     "ours, ms": lambda row: f"{1000 / row['ours']['image_steps_per_second']:.2f}",
-    "speedup": lambda row: f"{row['speedup']:.1f}",
-    "GFLOP/s of the product's": lambda row: " | ".join(
-        f"{row[side]['gflops']:.0f} of {row[side]['product_gflops']:.0f}"
-        f" ({row[side]['fraction_of_product']:.0%})"
-        for side in ("loop", "ours")
-    ),
-    "peak MiB": lambda row: f"{row['loop']['peak_mib']:.0f} | {row['ours']['peak_mib']:.0f}",
-    "objectives differ by": lambda row: f"{row['objective_difference']:.0e}",
+    "ratio": lambda row: f"{row['ratio']:.1f}",
+    "GFLOP/s": lambda row: f"{row['ours']['gflop_per_second']:.0f}",
+    "of prod.": lambda row: f"{row['ours']['of_matrix_product']:.0%}",
+    "of conv.": lambda row: f"{row['ours']['of_convolution']:.0%}",
+    "loop, MiB": lambda row: f"{row['loop']['peak_memory_mib']:.0f}",
+    "ours, MiB": lambda row: f"{row['ours']['peak_memory_mib']:.0f}",
+    "objective": lambda row: f"{row['objective_difference']:+.0e}",
 }
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Aligned columns; ms are per image, lambda and step; a bar parts loop from ours."""
-    cells = [list(COLUMNS), *([cell(row) for cell in COLUMNS.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in cells
-    )
 
 
 def main(
     *,
     resolution: Annotated[list[int], typer.Option(help="pixels per side")] = [16, 32, 64],  # noqa: B006
     method: Annotated[list[str], typer.Option(help=", ".join(PRESETS))] = list(PRESETS),  # noqa: B006, B008
-    images: Annotated[list[int], typer.Option(help="images at once, over all jobs")] = [1, 8, 16],  # noqa: B006
-    lambdas: Annotated[list[int], typer.Option(help="lambdas per image, 1 to 16")] = [1],  # noqa: B006
-    steps: Annotated[int, typer.Option(min=1, help="steps of Adam")] = 20,
+    images: Annotated[list[int], typer.Option(help="images at once, over all jobs")] = [16, 64],  # noqa: B006
+    lambdas: Annotated[list[int], typer.Option(help="lambdas per image")] = [1],  # noqa: B006
+    steps: Annotated[int, typer.Option(min=1, help="steps of every descent")] = 20,
+    batch: Annotated[int, typer.Option(min=1, help="rows in one of our passes")] = Method.batch,
     repeats: Annotated[int, typer.Option(min=1, help="timed runs of each side")] = 5,
-    loop_rows: Annotated[int, typer.Option(min=1, help="rows that the loop is timed on")] = 2,
     loop_threads: Annotated[int, typer.Option(min=0, help="the loop's; 0: torch's default")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "cpu",
     jobs: Annotated[int, typer.Option(min=0, help="our processes; 0: one per core or GPU")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="threads of each of our processes")] = 1,
-    output: Annotated[Path | None, typer.Option("--json", help="also write a JSON file")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="tiny: only shows that it runs")] = False,
+    json_path: Annotated[Path | None, typer.Option("--json", help="also write this file")] = None,
 ) -> None:
-    """Compare the speed of rgi.inversion.invert with a plain loop's."""
+    """Compare the speed of rgi.inversion with a plain loop's; medians.
+
+    ms per image, lambda and step of both, their ratio, our GFLOP/s and its share of a large matrix
+    product's and of a large convolution's in the same run, peak memory, and by how much of the
+    loop's objective ours is higher (worst image).
+    """
     if unknown := sorted(set(method) - set(PRESETS)):
         raise InputError(f"--method {unknown[0]}: allowed: {', '.join(PRESETS)}")
     if unknown := sorted(set(resolution) - set(ARCHITECTURES)):
         raise InputError(f"--resolution {unknown[0]}: allowed: {list(ARCHITECTURES)}")
-    if quick:
-        resolution, images, steps, repeats, jobs = [8], [2], 3, 1, 1
-    place = choose_device(device).type
-    jobs = jobs or (1 if place == "cuda" else os.cpu_count() or 1)
-    choices = {
-        "loop_rows": loop_rows,
-        "loop_threads": loop_threads,
-        "repeats": repeats,
-        "jobs": jobs,
-        "threads": threads,
-    }
-    report = {"environment": environment(place, **choices), "rows": []}
-    for pixels, name, count, grid in itertools.product(resolution, method, images, lambdas):
-        if grid > 1 and not METHODS[PRESETS[name]].has_lambda:
-            continue
-        task = Task(pixels, name, tuple(range(count * grid)), grid, steps, place)
-        report["rows"].append(compare(task, **choices))
-        print(table(report["rows"][-1:]), flush=True)
-    report["environment"]["load_after"] = os.getloadavg()[0]
-    if len(report["rows"]) > 1:
-        print(f"\n{table(report['rows'])}")
-    if output:
-        output.write_text(json.dumps(report, indent=2))
+    place = choose_device(device)
+    jobs = jobs or (1 if place.type == "cuda" else os.cpu_count() or 1)
+    choices = {"loop_threads": loop_threads, "repeats": repeats, "jobs": jobs, "threads": threads}
+    before, rows = machine(place), []
+    print(headings(COLUMNS))
+    cases = [
+        Task(pixels, name, tuple(range(count)), number, steps, batch, place)
+        for pixels, name, count in itertools.product(resolution, method, images)
+        for number in (lambdas if METHODS[PRESETS[name]].has_lambda else [1])
+    ]
+    for task in cases:
+        rows.append(compare(task, **choices))
+        print(line(COLUMNS, rows[-1]), flush=True)
+    if json_path is not None:
+        options = {"steps": steps, "batch": batch, "device": place.type} | choices
+        write_report(json_path, before, options=options, rows=rows)
 
 
 if __name__ == "__main__":
