@@ -53,7 +53,7 @@ def test_each_row_describes_both_sides(report):
 def test_both_sides_reach_the_same_objective_up_to_rounding(report):
     for row in report["rows"]:
         if row["method"] != "rgi-profile":
-            assert abs(row["objective_difference"]) < 1e-3
+            assert abs(row["objective_difference"]) < 1e-5
 
 
 @pytest.mark.parametrize("option", [{"method": ["7"]}, {"resolution": [7]}])

@@ -27,7 +27,8 @@ def fine_tune(problem: Problem, generator: nn.Module, rows: AdamRows) -> Tensor:
         # All rows are at the same step here.
         optimiser.param_groups[0]["lr"] = method.weights_learning_rate * ramp(rows.steps, method)[0]
         for weight, gradient in zip(weights, gradients[len(variables) :], strict=True):
-            weight.grad = gradient
+            # vmap transposes some; fused Adam on the CPU does not look at strides.
+            weight.grad = gradient.contiguous()
         optimiser.step()
         rows.update(method, total, gradients[: len(variables)])
     with torch.no_grad():
