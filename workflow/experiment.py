@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,12 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
 def as_json(value: object) -> str:
     """JSON in one spelling: the order of keys in a config must not rerun a job."""
     return json.dumps(value, sort_keys=True)
+
+
+def lam_options(lams: Sequence[str], files: Sequence[str]) -> list[str]:
+    """Options of a job that restores for several lambdas: --lam and --output of each."""
+    pairs = zip(lams, files, strict=True)
+    return [word for lam, file in pairs for word in ("--lam", lam, "--output", str(file))]
 
 
 def _schema(name: str) -> dict[str, Any]:

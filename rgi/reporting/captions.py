@@ -49,8 +49,8 @@ TABLES = {
         "Compute per image for one restoration at the lambda of the figure of restorations: mean "
         "over test images, with its 95% bootstrap interval over images in brackets. Seconds depend "
         "on the machine and on what was restored together; passes through the generator, those "
-        "with gradient over all starts of an image, do not. The search for lambda multiplies either "
-        "by the number of lambdas tried, but for methods that explore once for all lambdas.",
+        "with gradient over all starts of an image, do not. The search for lambda multiplies "
+        "either by the number of lambdas tried, but where all lambdas explore together.",
     ),
     "solver": Caption(
         "Solvers of the same problem",

@@ -1,7 +1,7 @@
 # The progressive GAN of each data set: results/generators/{dataset}/
 # checkpoint.pt is no declared output: a killed training must find it again. The device is a
 # resource and no parameter: to move to another machine is no reason to train anew. Nor is another
-# number of GPUs, hence the launcher is part of the command's text.
+# number of GPUs, hence the launcher is a resource, too.
 LAUNCHER = (
     "python" if config["gpus"] == 1 else f"torchrun --standalone --nproc-per-node {config['gpus']}"
 )
@@ -31,11 +31,12 @@ rule generator:
         runtime=24 * 60,
         gpu=0 if config["device"] == "cpu" else config["gpus"],
         device=config["device"],
+        launcher=LAUNCHER,
     params:
         directory=lambda wildcards, output: Path(output.generator).parent,
         settings=lambda wildcards: as_json(config["generators"][wildcards.dataset]),
         seed=config["seed"],
     shell:
-        LAUNCHER + " $SCRIPTS/train_generator.py --images {input:q} --settings {params.settings:q}"
+        "{resources.launcher} $SCRIPTS/train_generator.py --images {input:q} --settings {params.settings:q}"
         " --seed {params.seed} --device {resources.device} --threads {threads}"
         " --directory {params.directory:q} > {log:q} 2>&1"

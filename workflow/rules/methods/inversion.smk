@@ -33,12 +33,6 @@ INVERSION_COMMAND = (
 )
 
 
-def lams_and_files(lams: list[str], files: list[str]) -> list[str]:
-    """One --lam and one --output for each lambda."""
-    pairs = zip(lams, files, strict=True)
-    return [word for lam, file in pairs for word in ("--lam", lam, "--output", file)]
-
-
 rule restore_inversion:
     input:
         **INVERSION_INPUT,
@@ -57,7 +51,7 @@ rule restore_inversion:
         **INVERSION_RESOURCES,
     params:
         **INVERSION_PARAMS,
-        files=lambda wildcards, output: lams_and_files([wildcards.lam], output),
+        files=lambda wildcards, output: lam_options([wildcards.lam], output),
     shell:
         INVERSION_COMMAND
 
@@ -88,7 +82,7 @@ for grid_method in experiment.together("inversion"):
             **INVERSION_RESOURCES,
         params:
             **INVERSION_PARAMS,
-            files=lambda wildcards, output: lams_and_files(
+            files=lambda wildcards, output: lam_options(
                 experiment.methods[wildcards.method].lams, output
             ),
         shell:
