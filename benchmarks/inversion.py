@@ -154,7 +154,9 @@ def loop(task: Task) -> Callable[[], Found]:
 
     The networks' weights require gradients, as in modules they do.
     """
-    start = replace(task.preset, stages=((1, 0),), weights_iterations=0, batch=1)
+    fixed = tuple(name for name in task.preset.variables if name != "weights")
+    schedule = {"variables": fixed, "stages": ((1, 0),), "weights_iterations": 0}
+    start = replace(task.preset, **schedule, batch=1)
     (begun,) = restore(replace(task, lambdas=1), start)
     original, _ = networks(task.resolution, task.device)
     preset = task.preset

@@ -89,6 +89,13 @@ BAD = [
         [[1, 9], [2, 9]],
         "settings.rgi: rgi: stages .* must not increase",
     ),
+    (
+        "a simulation's unknown fidelity",
+        "tables.simulation.settings.l2.fidelity",
+        "l3",
+        "settings.l2.fidelity: 'l3' is not one of",
+    ),
+    ("a lambda that is nothing", "methods.rgi.lam", [1e-300], "1e-300 is less than the minimum"),
     ("together without lambda", "methods.l2.together", True, "l2.together: l2 has no lambda"),
     ("schedule", "methods.r-rgi.settings.stages", [[1, 9], [2, 9]], "starts must not increase"),
     ("unknown data set in a table", "tables.inpainting.datasets", ["digit"], "allowed: digits"),

@@ -81,7 +81,7 @@ def test_halving_keeps_the_starts_with_the_lowest_objective(images, generator):
     method = replace(PROFILE, stages=((4, 6), (2, 10), (1, 20)), explore_lam=0.0, tolerance=0.0)
     render = frozen(generator)
     problem = stated(images[:1], method, 0.1)
-    latents = start_latents(problem, generator, render, torch.arange(1), seed=0)[0]
+    latents = start_latents(problem, generator, render, torch.arange(1), 0, Batch(8))[0]
     alone = [descent.begin(problem, render, z[None, None], Batch(1)) for z in latents]
     for starts, steps in method.stages:
         alone = sorted(alone, key=lambda rows: float(rows.value))[:starts]
@@ -161,6 +161,30 @@ def test_other_errors_are_not_taken_for_lack_of_memory():
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
         Batch(4).first(torch.arange(4), broken)
+
+
+@pytest.mark.parametrize("change", [{"solver": "lbfgs"}, {"batch": 0}, {"stages": ()}])
+def test_a_method_that_contradicts_itself_cannot_be_made(change):
+    with pytest.raises(InputError):
+        replace(METHODS["rgi"], **change)
+
+
+def test_a_rate_that_falls_over_all_stages_needs_one_descent():
+    with pytest.raises(InputError, match="ramp_down with explore_lam"):
+        replace(PROFILE, solver="adam", tolerance=0.0, ramp_down=0.5)
+
+
+def test_the_pool_is_judged_within_the_batch_too(images, generator):
+    rows = []
+    render = frozen(generator)
+
+    def watched(latent):
+        rows.append(len(latent))
+        return render(latent)
+
+    problem = stated(images, PROFILE, 0.1)
+    start_latents(problem, generator, watched, torch.arange(5), 0, Batch(8))
+    assert set(rows) == {8}
 
 
 @pytest.mark.parametrize("name", ["rgi", "r-rgi"])

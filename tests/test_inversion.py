@@ -55,7 +55,7 @@ def minimise(problem, generator, latents, batch=16):
 
 
 def starts(problem, generator, index, seed=0):
-    return start_latents(problem, generator, frozen(generator), index, seed)
+    return start_latents(problem, generator, frozen(generator), index, seed, Batch(16))
 
 
 def short(name):
@@ -107,6 +107,22 @@ def test_an_image_alone_equals_itself_among_others_to_the_last_bit(
     assert torch.equal(alone.restored[0], together.restored[4])
     assert torch.equal(alone.score[0], together.score[4])
     assert torch.equal(alone.latent[0], together.latent[4])
+
+
+@pytest.mark.parametrize("latent_dim", [6, 33])
+@pytest.mark.parametrize("name", ["pan-with-mask", "r-rgi-profile"])
+def test_an_image_equals_itself_alone_for_latents_of_odd_sizes(name, latent_dim):
+    """Matrix products round such a row by its place among the others."""
+    architecture = Architecture(8, 1, latent_dim, (16, 12))
+    generator = Generator(architecture, seed=1).eval()
+    discriminator = Discriminator(architecture, seed=2).eval()
+    images = torch.rand(19, 1, 8, 8, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    mask = torch.rand(19, 8, 8, generator=torch.Generator().manual_seed(6)) < 0.2
+    together = run(name, images, generator, discriminator, mask)
+    for row in (3, 7, 13):
+        one = slice(row, row + 1)
+        alone = run(name, images[one], generator, discriminator, mask[one], index=[row])
+        assert torch.equal(alone.restored[0], together.restored[row])
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -259,6 +275,8 @@ def test_the_same_seed_gives_the_same_bits(corrupted, generator, discriminator):
         ("rgi", {"lam": None}, "lam: this method needs a value"),
         ("rgi", {"lam": -1.0}, "one value > 0"),
         ("rgi", {"lam": [0.1, 0.2]}, "or one per image"),
+        ("rgi", {"lam": float("inf")}, "one value > 0"),
+        ("l2", {"memory": 0}, "memory: 0 bytes"),
         ("rgi", {"discriminator": None}, "discriminator: this method's prior"),
         ("l2", {"lam": 0.1}, "lam: this method has none"),
         ("l2", {"images": torch.zeros(2, 1, 9, 9)}, "the generator makes N x 1 x 8 x 8"),
@@ -295,6 +313,8 @@ def test_bad_arguments_are_named(name, change, message, corrupted, generator, di
         ({"solver": "lbfgs"}, "solver lbfgs keeps no variable"),
         ({"explore_lam": 0.1}, "explore_lam needs an eliminated mask"),
         ({"tolerance": 0.1}, "tolerance needs solver lbfgs"),
+        ({"weights_iterations": 0}, "weights_iterations is 0"),
+        ({"batch": 0}, "batch 0: allowed: at least 1"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

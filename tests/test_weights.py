@@ -16,7 +16,8 @@ from rgi.models.frozen import frozen
 def test_fine_tuning_equals_a_loop_over_images():
     generator = Generator(Architecture(8, 1, 6, (8, 5)), seed=1)
     steps, rate = 5, 1e-2
-    method = replace(METHODS["l2"], weights_iterations=steps, weights_learning_rate=rate)
+    own = {"variables": ("latent", "weights"), "weights_iterations": steps}
+    method = replace(METHODS["l2"], **own, weights_learning_rate=rate)
     random = torch.Generator().manual_seed(0)
     images = torch.rand(3, 1, 8, 8, generator=random) * 2 - 1
     latents = torch.randn(3, 6, generator=random)

@@ -381,6 +381,8 @@ def _check_simulation(experiment: Experiment, table: Mapping[str, Any], source: 
     for name, settings in table["settings"].items():
         _check_inverts(experiment, name, source, path)
         method = experiment.methods[name]
+        schema = _schema("methods/inversion")["properties"]["settings"]
+        _validate(settings, schema, source, (*path, name))
         try:
             configured(method.preset, {**method.settings, **settings})
         except InputError as error:

@@ -72,6 +72,6 @@ def ramp(steps: Tensor, method: Method) -> Tensor:
     """What the learning rate is multiplied by: 1, then a cosine down to 0 over `ramp_down`."""
     if not method.ramp_down:
         return torch.ones_like(steps)
-    total = sum(count for _, count in method.stages) * (method.solver == "adam")
-    left = 1 - steps / (total + method.weights_iterations)
+    total = sum(count for _, count in method.stages) + method.weights_iterations
+    left = 1 - steps / total
     return (1 - torch.cos(math.pi * (left / method.ramp_down).clamp(0, 1))) / 2

@@ -154,6 +154,7 @@ def _descend(
             taken[chosen] += count
             bar.update(count * len(chosen))
             if stalled is not None:
+                bar.update(int(left[chosen[stalled]].sum()))
                 left[chosen[stalled]] = 0
     return taken
 

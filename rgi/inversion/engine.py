@@ -69,7 +69,7 @@ def invert(
     Source: Mou et al., RGI (ICLR 2023), eqs. 1, 3, 4, 6 and section 4 for the schedule.
     """
     method = _resolve(method)
-    index = _checked(images, generator, method, mask, discriminator, index)
+    index = _checked(images, generator, method, mask, discriminator, index, memory)
     lams = _checked_lam(method, lam, len(images))
     everyone = torch.arange(len(images))
     return _invert(
@@ -81,7 +81,7 @@ def invert_grid(
     images: Tensor,
     generator: Generator,
     method: str | Method,
-    lams: Sequence[float],
+    lams: Sequence[float | None],
     *,
     mask: Tensor | None = None,
     discriminator: Discriminator | None = None,
@@ -95,8 +95,8 @@ def invert_grid(
     once; `passes` counts it for every lambda, `seconds` is what was spent.
     """
     method = _resolve(method)
-    index = _checked(images, generator, method, mask, discriminator, index)
-    if not lams:
+    index = _checked(images, generator, method, mask, discriminator, index, memory)
+    if len(lams) == 0:
         raise InputError("lams: [] is empty; at least one lambda is needed")
     count = len(images)
     each = torch.cat([_checked_lam(method, lam, count) for lam in lams])
@@ -109,6 +109,7 @@ def invert_grid(
     ]
 
 
+@torch.enable_grad()
 def _invert(
     images: Tensor,
     generator: Generator,
@@ -158,12 +159,12 @@ def _solve(
     stages = problem.method.stages
     lanes = problem.rows(lane, lam)
     if problem.method.explore_lam:
-        starts = start_latents(problem, generator, render, index, seed)
+        starts = start_latents(problem, generator, render, index, seed, batch)
         explored = search(problem, render, starts, stages[:-1], batch).take(lane)
         found = search(lanes, render, explored.rows.latent[:, None], stages[-1:], batch)
         found = replace(found, passes=found.passes + explored.passes)
     else:
-        starts = start_latents(lanes, generator, render, index[lane.cpu()], seed)
+        starts = start_latents(lanes, generator, render, index[lane.cpu()], seed, batch)
         found = search(lanes, render, starts, stages, batch)
     return finish(lanes, generator, render, found, batch)
 
@@ -197,6 +198,7 @@ def _checked(
     mask: Tensor | None,
     discriminator: Discriminator | None,
     index: Sequence[int] | Tensor | None,
+    memory: int,
 ) -> Tensor:
     """The index as a tensor of length N, after every argument was looked at."""
     if not isinstance(images, Tensor):
@@ -216,13 +218,26 @@ def _checked(
         raise InputError("mask: this method takes none; it must not see the true mask")
     if mask is not None and mask.shape != images[:, 0].shape:
         raise InputError(f"mask has shape {tuple(mask.shape)}, not {tuple(images[:, 0].shape)}")
+    _check_discriminator(generator, method, discriminator)
+    if memory < 1:
+        raise InputError(f"memory: {memory} bytes; allowed: more than 0")
+    if index is not None and len(index) != len(images):
+        raise InputError(f"index has {len(index)} entries for {len(images)} images")
+    return torch.arange(len(images)) if index is None else torch.as_tensor(index)
+
+
+def _check_discriminator(
+    generator: Generator, method: Method, discriminator: Discriminator | None
+) -> None:
     if method.needs_discriminator and discriminator is None:
         raise InputError("discriminator: this method's prior needs one")
     if discriminator is not None and discriminator.training:
         raise InputError("discriminator: call .eval() first; in training mode it couples images")
-    if index is not None and len(index) != len(images):
-        raise InputError(f"index has {len(index)} entries for {len(images)} images")
-    return torch.arange(len(images)) if index is None else torch.as_tensor(index)
+    if discriminator is not None and discriminator.resolution != generator.resolution:
+        raise InputError(
+            f"discriminator judges {discriminator.resolution} pixels a side; the generator makes "
+            f"{generator.resolution}"
+        )
 
 
 def _checked_lam(method: Method, lam: Lams, count: int) -> Tensor:
@@ -231,6 +246,10 @@ def _checked_lam(method: Method, lam: Lams, count: int) -> Tensor:
             "lam: this method needs a value > 0" if lam is None else "lam: this method has none"
         )
     lam = torch.as_tensor(0.0 if lam is None else lam, dtype=torch.float32)
-    if lam.numel() not in (1, count) or (method.has_lambda and not (lam > 0).all()):
+    if (
+        lam.ndim > 1
+        or lam.numel() not in (1, count)
+        or (method.has_lambda and not ((lam > 0) & lam.isfinite()).all())
+    ):
         raise InputError(f"lam: {lam.tolist()}; one value > 0, or one per image ({count})")
     return lam.expand(count)

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 PASS = 3
 OWN_WEIGHTS = 4  # a row's weights, their gradient and two moments
 
+TOO_SMALL = "memory: one image alone does not fit; use a machine or GPU with more"
+
 Result = TypeVar("Result")
 Work = Callable[[Tensor, Tensor], Result]  # (rows, the same filled up to the batch's size)
 
@@ -45,7 +47,8 @@ class Batch:
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                self._halve(error)
+            # Not in the handler: there the failed pass still holds its memory.
+            self._halve()
 
     def all(self, count: int, device: torch.device, work: Work[Result]) -> list[Result]:
         """Do the work for rows 0 to count - 1, batch after batch."""
@@ -56,11 +59,9 @@ class Batch:
             rows = rows[len(chosen) :]
         return results
 
-    def _halve(self, error: BaseException) -> None:
+    def _halve(self) -> None:
         if self.size == 1:
-            raise InputError(
-                "memory: one image alone does not fit; use a machine or GPU with more"
-            ) from error
+            raise InputError(TOO_SMALL)
         self.size //= 2
         logger.warning("memory ran out; going on with %d rows at a time", self.size)
         if torch.cuda.is_available():
@@ -72,11 +73,24 @@ def fitting_batch(problem: Problem, generator: nn.Module, render: Render, budget
 
     What a row takes is what a pass of two rows keeps more than a pass of one.
     """
-    one, two = (_kept_bytes(problem, generator, render, rows) for rows in (1, 2))
+    try:
+        one, two = (_kept_bytes(problem, generator, render, rows) for rows in (1, 2))
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise InputError(TOO_SMALL) from error
     needed = PASS * (two - one)
     if problem.method.learns_weights:
         needed += OWN_WEIGHTS * sum(p.nbytes for p in generator.parameters())
-    return Batch(max(1, min(problem.method.batch, budget // needed)))
+    fitting = budget // needed
+    if fitting < problem.method.batch:
+        logger.warning(
+            "%d MB hold %d rows of %d asked for; at least 1 is taken; memory_mb allows more",
+            budget // 10**6,
+            fitting,
+            problem.method.batch,
+        )
+    return Batch(max(1, min(problem.method.batch, fitting)))
 
 
 def _kept_bytes(problem: Problem, generator: nn.Module, render: Render, rows: int) -> int:
@@ -100,4 +114,5 @@ def _kept_bytes(problem: Problem, generator: nn.Module, render: Render, rows: in
 def _is_out_of_memory(error: BaseException) -> bool:
     """The CPU's allocator raises a plain RuntimeError."""
     kinds = (torch.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+    words = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, kinds) or any(word in str(error) for word in words)

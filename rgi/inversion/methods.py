@@ -41,6 +41,11 @@ class Method:
     weights_learning_rate: float = 1e-5  # RGI section 4
     batch: int = 16  # rows of latents in one generator pass; the last one is filled up to this size
 
+    def __post_init__(self) -> None:
+        contradiction = _contradiction(self)
+        if contradiction is not None:
+            raise InputError(contradiction)
+
     @property
     def learns_mask(self) -> bool:
         """Whether M is a variable of the descent (RGI and R-RGI)."""
@@ -65,6 +70,40 @@ class Method:
     def needs_discriminator(self) -> bool:
         """Whether a prior looks through the discriminator."""
         return self.critic_weight != 0 or self.feature_weight != 0
+
+
+def _contradiction(method: Method) -> str | None:
+    """What is wrong with a method's settings taken together."""
+    starts = [count for count, _ in method.stages]
+    if not starts or min(starts) < 1 or min(steps for _, steps in method.stages) < 0:
+        return (
+            f"stages {list(method.stages)}: allowed: pairs of starts and steps, at least one pair"
+        )
+    if starts != sorted(starts, reverse=True):
+        return f"stages {list(method.stages)}: starts must not increase from stage to stage"
+    if method.pool and starts[0] > method.pool:
+        return f"stages begin with {starts[0]} starts, more than pool {method.pool}"
+    if method.weights_iterations and not method.learns_weights:
+        return "weights_iterations is set, but its weights are fixed"
+    if method.learns_weights and not method.weights_iterations:
+        return "its weights are variables, but weights_iterations is 0"
+    return _contradiction_of_solver(method)
+
+
+def _contradiction_of_solver(method: Method) -> str | None:
+    if method.batch < 1:
+        return f"batch {method.batch}: allowed: at least 1"
+    if method.learns_mask and method.solver == "lbfgs":
+        return "solver lbfgs keeps no variable in [0, 1], as M must be; allowed: adam"
+    if method.explore_lam and not (method.profile and len(method.stages) > 1):
+        return "explore_lam needs an eliminated mask and a stage that follows"
+    if method.tolerance and method.solver != "lbfgs":
+        return "tolerance needs solver lbfgs; Adam's objective does not fall at every step"
+    if method.ramp_down and method.explore_lam:
+        return "ramp_down with explore_lam: the last stage begins anew, at the full rate"
+    if method.ramp_down and method.solver != "adam":
+        return "ramp_down needs solver adam; L-BFGS searches each step's length"
+    return None
 
 
 # One recipe for every data set, chosen by measurement: docs/solver.md.
@@ -126,30 +165,7 @@ def configured(preset: str, settings: Mapping[str, Any]) -> Method:
             f"{preset}: setting {unknown[0]!r} is unknown; allowed: {', '.join(SETTINGS)}"
         )
     stages = settings.get("stages", METHODS[preset].stages)
-    method = replace(METHODS[preset], **{**settings, "stages": tuple(map(tuple, stages))})
-    contradiction = _contradiction(method)
-    if contradiction is not None:
-        raise InputError(f"{preset}: {contradiction}")
-    return method
-
-
-def _contradiction(method: Method) -> str | None:
-    """What is wrong with a method's settings taken together."""
-    starts = [count for count, _ in method.stages]
-    if not starts or min(min(stage) for stage in method.stages) < 1:
-        return f"stages {list(method.stages)}: allowed: pairs of starts and steps, each at least 1"
-    if starts != sorted(starts, reverse=True):
-        return f"stages {list(method.stages)}: starts must not increase from stage to stage"
-    if method.pool and starts[0] > method.pool:
-        return f"stages begin with {starts[0]} starts, more than pool {method.pool}"
-    if method.weights_iterations and not method.learns_weights:
-        return "weights_iterations is set, but its weights are fixed"
-    if method.learns_mask and method.solver == "lbfgs":
-        return "solver lbfgs keeps no variable in [0, 1], as M must be; allowed: adam"
-    if method.explore_lam and not (method.profile and len(method.stages) > 1):
-        return "explore_lam needs an eliminated mask and a stage that follows"
-    if method.tolerance and method.solver != "lbfgs":
-        return "tolerance needs solver lbfgs; Adam's objective does not fall at every step"
-    if method.ramp_down and method.solver != "adam":
-        return "ramp_down needs solver adam; L-BFGS searches each step's length"
-    return None
+    try:
+        return replace(METHODS[preset], **{**settings, "stages": tuple(map(tuple, stages))})
+    except InputError as error:
+        raise InputError(f"{preset}: {error}") from None

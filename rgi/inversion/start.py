@@ -4,15 +4,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rgi.inversion.memory import Batch
 from rgi.inversion.problem import Problem, Render
 from rgi.models import Generator
 
-# Fixed, so that the pool's images do not depend on how many images are inverted together.
-_CHUNK = 64
-
 
 def start_latents(
-    problem: Problem, generator: Generator, render: Render, index: Tensor, seed: int
+    problem: Problem,
+    generator: Generator,
+    render: Render,
+    index: Tensor,
+    seed: int,
+    batch: Batch,
 ) -> Tensor:
     """The first latents of each image, N x K x d, best first, K as the first stage says.
 
@@ -26,8 +29,12 @@ def start_latents(
         drawn = [_gaussian(starts, dimension, [seed, int(row)]) for row in index]
         return torch.stack(drawn).to(device)
     pool = _gaussian(method.pool, dimension, [seed]).to(device)
-    with torch.no_grad():
-        losses = torch.cat([_losses(problem, render(part)) for part in pool.split(_CHUNK)], 1)
+
+    @torch.no_grad()
+    def judged(chosen: Tensor, padded: Tensor) -> Tensor:
+        return _losses(problem, render(pool[padded]))[:, : len(chosen)]
+
+    losses = torch.cat(batch.all(len(pool), device, judged), 1)
     return pool[losses.topk(starts, largest=False).indices]
 
 

@@ -1,15 +1,20 @@
 """Generator weights of an image's own (R-RGI, RGI eq. 4; DGP)."""
 
+import copy
+
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.optim import Adam
 
 from rgi.inversion.adam import AdamRows, ramp
 from rgi.inversion.problem import Problem, Render
+from rgi.models import Generator
+from rgi.models.progressive import EqualisedDense
 
 
-def fine_tune(problem: Problem, generator: nn.Module, rows: AdamRows) -> Tensor:
+def fine_tune(problem: Problem, generator: Generator, rows: AdamRows) -> Tensor:
     """Let every row's own weights learn beside latent and mask, in place.
 
     Returns:
@@ -35,12 +40,14 @@ def fine_tune(problem: Problem, generator: nn.Module, rows: AdamRows) -> Tensor:
         return render(rows.latent)
 
 
-def own_weights(generator: nn.Module, count: int) -> tuple[Render, list[Tensor]]:
+def own_weights(generator: Generator, count: int) -> tuple[Render, list[Tensor]]:
     """A generator with weights of its own for every image: one grouped convolution a layer.
 
     Weights that take no part in an image (toRGB of lower levels) stay shared.
     """
     used = _used(generator)
+    network = copy.deepcopy(generator)
+    network.dense.__class__ = _DenseByConvolution
     own = {
         name: value.detach().expand(count, *value.shape).clone().requires_grad_()
         for name, value in generator.named_parameters()
@@ -49,12 +56,20 @@ def own_weights(generator: nn.Module, count: int) -> tuple[Render, list[Tensor]]
     shared = {n: v.detach() for n, v in generator.named_parameters() if n not in used}
 
     def one(weights: dict[str, Tensor], latent: Tensor) -> Tensor:
-        return functional_call(generator, {**shared, **weights}, (latent[None],))[0]
+        return functional_call(network, {**shared, **weights}, (latent[None],))[0]
 
     return lambda latent: vmap(one)(own, latent), list(own.values())
 
 
-def _used(generator: nn.Module) -> set[str]:
+class _DenseByConvolution(EqualisedDense):
+    """The same layer; a stacked product would round a row by its place for some latent sizes."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        weight = (self.weight * self.constant)[..., None, None]
+        return F.conv2d(features[..., None, None], weight, self.bias).flatten(1)
+
+
+def _used(generator: Generator) -> set[str]:
     """Names of the parameters that an image depends on."""
     named = dict(generator.named_parameters())
     weights = {name: value.detach().requires_grad_() for name, value in named.items()}

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rgi.errors import InputError
 from rgi.models.progressive import (
     SLOPE,
     Discriminator,
@@ -27,9 +28,14 @@ def frozen(generator: Generator) -> Callable[[Tensor], Tensor]:
     Weights are scaled once, not at every pass, and have no gradient; upsampling and the convolution
     after it become one transposed convolution; activation and pixel norm store one tensor.
 
+    Raises:
+        InputError: a generator that computes something of its own.
+
     Returns:
         latent N x d -> images N x C x H x W, as `generator(latent)`.
     """
+    if type(generator).forward is not Generator.forward:
+        raise InputError(f"generator: {type(generator).__name__}; allowed: rgi.models.Generator")
     # A 1 x 1 convolution: MKL's product for F.linear rounds a row by its place in the batch for
     # some small latents (5 to 7, 9 to 11).
     weight, bias = _scaled(generator.dense)

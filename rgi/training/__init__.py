@@ -2,6 +2,6 @@
 
 from rgi.training.progressive import train
 from rgi.training.settings import TrainingSettings, read_training
-from rgi.training.team import join_team
+from rgi.training.team import join_team, launched_processes
 
-__all__ = ["TrainingSettings", "join_team", "read_training", "train"]
+__all__ = ["TrainingSettings", "join_team", "launched_processes", "read_training", "train"]

@@ -83,7 +83,7 @@ def join_team(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
     Raises:
         InputError: more processes than GPUs.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = launched_processes()
     if size == 1:
         yield ALONE, device
         return
@@ -96,6 +96,11 @@ def join_team(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
     yield team, own
     # Only in success: after an error the others would be waited for.
     dist.destroy_process_group()
+
+
+def launched_processes() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _own_device(device: torch.device, local_rank: int) -> torch.device:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from rgi.command import pin_threads, run
+from rgi.errors import InputError
 from rgi.settings import parse_json
 
 
@@ -28,14 +29,17 @@ def main(
     """
     from rgi.data.arrays import open_images
     from rgi.models import choose_device
-    from rgi.training import join_team, read_training, train
+    from rgi.training import join_team, launched_processes, read_training, train
 
     pin_threads(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     array = open_images(images)
     _, height, _, channels = array.shape
     entry = parse_json(settings)
     architecture, training = read_training(entry, resolution=height, channels=channels)
-    with join_team(choose_device(device)) as (team, own):
+    chosen = choose_device(device)
+    if device == "auto" and chosen.type == "cpu" and launched_processes() > 1:
+        raise InputError("gpus: there is no GPU here; allowed: 1, or --device cpu for processes")
+    with join_team(chosen) as (team, own):
         train(array, architecture, training, directory, seed=seed, device=own, team=team)
 
 

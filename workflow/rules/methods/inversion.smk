@@ -60,7 +60,7 @@ for grid_method in experiment.together("inversion"):
 
     rule:
         name:
-            f"restore_{grid_method.name}"
+            f"restore_all_lambdas_of_{grid_method.name}"
         input:
             **INVERSION_INPUT,
         output:
