@@ -40,7 +40,7 @@ class AdamRows(Rows):
             mask=mask,
             mask_mean=zeros(mask),
             mask_square=zeros(mask),
-            steps=torch.zeros(len(latent), device=latent.device),
+            steps=latent.new_zeros(len(latent)),
         )
 
     def trial(self) -> tuple[Tensor, Tensor]:
