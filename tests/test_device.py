@@ -68,9 +68,11 @@ def test_the_host_does_not_wait_for_the_device_between_passes(name, networks, im
     rows = begin(problem, frozen(generator), latents, Batch(6))
     take_passes(problem, frozen(generator), rows, 1)
     render = frozen(generator)
+    before = rows.latent.clone()
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
         take_passes(problem, render, rows, CHECK)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert not torch.equal(rows.latent, before)
