@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.optim import Adam
+from tqdm import tqdm
 
 from rgi.inversion.adam import AdamRows, ramp
 from rgi.inversion.problem import Problem, Render
@@ -23,7 +24,7 @@ def fine_tune(problem: Problem, generator: Generator, rows: AdamRows) -> Tensor:
     method = problem.method
     render, weights = own_weights(generator, len(rows.latent))
     optimiser = Adam(weights, lr=method.weights_learning_rate, fused=True)
-    for _ in range(method.weights_iterations):
+    for _ in tqdm(range(method.weights_iterations), desc="fine-tuning", mininterval=5):
         variables = [rows.latent, rows.mask] if method.learns_mask else [rows.latent]
         variables = [variable.detach().requires_grad_() for variable in variables]
         mask = variables[1] if method.learns_mask else rows.mask

@@ -79,7 +79,7 @@ for grid_method in experiment.together("inversion"):
             "../../../envs/rgi.yaml"
         threads: config["threads"]
         resources:
-            **INVERSION_RESOURCES,
+            **{**INVERSION_RESOURCES, "runtime": 120 * len(grid_method.lams)},
         params:
             **INVERSION_PARAMS,
             files=lambda wildcards, output: lam_options(
