@@ -6,17 +6,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_inversion import ARCHITECTURE, corrupt, stated
 
 from rgi.errors import InputError
 from rgi.inversion import METHODS, descent, invert, invert_grid
 from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.objective import pixel_error, profile_fidelity
-from rgi.inversion.problem import Problem
 from rgi.inversion.start import start_latents
-from rgi.models import Architecture, Generator
+from rgi.models import Generator
 from rgi.models.frozen import frozen
 
-ARCHITECTURE = Architecture(resolution=8, channels=1, latent_dim=8, widths=(16, 12))
 STAGES = ((6, 4), (2, 10), (1, 40))
 PROFILE = replace(
     METHODS["rgi-profile"], critic_weight=0.0, pool=64, stages=STAGES, explore_lam=0.1, batch=8
@@ -31,18 +30,7 @@ def generator():
 
 @pytest.fixture(scope="module")
 def images(generator):
-    """Generated images with a quarter of their pixels replaced by noise."""
-    source = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        clean = generator(torch.randn(5, 8, generator=source))
-    mask = torch.rand(5, 8, 8, generator=source) < 0.25
-    noise = torch.rand(clean.shape, generator=source) * 2 - 1
-    return torch.where(mask[:, None], noise, clean)
-
-
-def stated(images, method, lam):
-    lams = torch.full((len(images),), lam)
-    return Problem(method, None, images, lams, torch.zeros_like(images[:, 0]))
+    return corrupt(generator)[0]
 
 
 @pytest.mark.parametrize("explore_lam", [0.0, 0.1])
@@ -206,7 +194,7 @@ def test_a_pass_takes_no_more_than_its_budget():
 import resource, sys, torch
 from dataclasses import replace
 from rgi.inversion import METHODS, invert
-from rgi.models import Architecture, Generator
+from rgi.models import Generator
 torch.set_num_threads(1)
 generator = Generator(Architecture(64, 3, 64, (64, 64, 64, 32, 32)))
 images = torch.zeros(256, 3, 64, 64)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_inversion import ARCHITECTURE, corrupt, stated
 
 from rgi.errors import InputError
 from rgi.inversion import METHODS, closed_form_mask, invert, profile_fidelity
@@ -11,13 +12,10 @@ from rgi.inversion.descent import finish, search
 from rgi.inversion.memory import Batch
 from rgi.inversion.methods import configured
 from rgi.inversion.objective import masked_fidelity, pixel_error
-from rgi.inversion.problem import Problem
 from rgi.inversion.start import start_latents
 from rgi.inversion.weights import own_weights
 from rgi.models import Architecture, Discriminator, Generator
 from rgi.models.frozen import frozen
-
-ARCHITECTURE = Architecture(resolution=8, channels=1, latent_dim=8, widths=(16, 12))
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +30,7 @@ def discriminator():
 
 @pytest.fixture(scope="module")
 def corrupted(generator):
-    """Generated images with a quarter of their pixels replaced: images, true mask, clean."""
-    source = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        clean = generator(torch.randn(5, 8, generator=source))
-    mask = torch.rand(5, 8, 8, generator=source) < 0.25
-    noise = torch.rand(clean.shape, generator=source) * 2 - 1
-    return torch.where(mask[:, None], noise, clean), mask, clean
-
-
-def stated(images, method, lam, discriminator=None):
-    """The problem of images without a given mask, one lambda for all."""
-    lams = torch.full((len(images),), lam)
-    return Problem(method, discriminator, images, lams, torch.zeros_like(images[:, 0]))
+    return corrupt(generator)
 
 
 def minimise(problem, generator, latents, batch=16):

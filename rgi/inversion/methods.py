@@ -34,9 +34,8 @@ class Method:
     learning_rate: float = 0.1  # of Adam for latent and mask, RGI section 4
     ramp_down: float = 0.0  # last part of Adam's steps in which its rate falls to 0
     explore_lam: float = 0.0  # > 0: lambda of all stages but the last, which all lambdas share
-    tolerance: float = (
-        0.0  # L-BFGS stops where CHECK passes lower the objective by less, relatively
-    )
+    # L-BFGS stops where 10 passes lower the objective by a smaller part; 0: never.
+    tolerance: float = 0.0
     weights_iterations: int = 0  # steps after the stages, in which theta learns, too (R-RGI)
     weights_learning_rate: float = 1e-5  # RGI section 4
     batch: int = 16  # rows of latents in one generator pass; the last one is filled up to this size
