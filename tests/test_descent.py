@@ -13,12 +13,17 @@ from rgi.inversion import METHODS, descent, invert, invert_grid
 from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.objective import pixel_error, profile_fidelity
 from rgi.inversion.start import start_latents
-from rgi.models import Generator
+from rgi.models import Discriminator, Generator
 from rgi.models.frozen import frozen
 
 STAGES = ((6, 4), (2, 10), (1, 40))
 PROFILE = replace(
-    METHODS["rgi-profile"], critic_weight=0.0, pool=64, stages=STAGES, explore_lam=0.1, batch=8
+    METHODS["rgi-profile"],
+    explore_critic_weight=0.0,
+    pool=64,
+    stages=STAGES,
+    explore_lam=0.1,
+    batch=8,
 )
 FIELDS = ("restored", "score", "latent", "objective", "passes")
 
@@ -29,16 +34,23 @@ def generator():
 
 
 @pytest.fixture(scope="module")
+def discriminator():
+    return Discriminator(ARCHITECTURE, seed=2).eval()
+
+
+@pytest.fixture(scope="module")
 def images(generator):
     return corrupt(generator)[0]
 
 
 @pytest.mark.parametrize("explore_lam", [0.0, 0.1])
 @pytest.mark.parametrize("tolerance", [0.0, 0.05])
+@pytest.mark.parametrize("last", [(1, 40), (2, 20)])
 def test_a_grid_equals_its_lambdas_one_by_one_to_the_last_bit(
-    explore_lam, tolerance, images, generator
+    explore_lam, tolerance, last, images, generator
 ):
-    method = replace(PROFILE, explore_lam=explore_lam, tolerance=tolerance)
+    stages = (*STAGES[:-1], last)
+    method = replace(PROFILE, stages=stages, explore_lam=explore_lam, tolerance=tolerance)
     lams = [0.02, 0.1, 0.5]
     for lam, found in zip(lams, invert_grid(images, generator, method, lams), strict=True):
         alone = invert(images, generator, method, lam)
@@ -62,6 +74,31 @@ def test_of_a_grid_the_exploration_is_computed_once(images, generator, monkeypat
 def test_passes_are_those_of_all_starts(images, generator):
     found = invert(images, generator, replace(PROFILE, tolerance=0.0), 0.1)
     assert found.passes.tolist() == [6 * 4 + 2 * 10 + 40] * 5
+
+
+def test_of_several_starts_in_the_last_stage_the_lowest_objective_wins(images, generator):
+    def lowest(starts):
+        stages = ((6, 4), (starts, 40))
+        return invert(images, generator, replace(PROFILE, stages=stages, tolerance=0.0), 0.02)
+
+    one, four = lowest(1), lowest(4)
+    assert (four.passes == 6 * 4 + 4 * 40).all()
+    assert (four.objective <= one.objective * (1 + 1e-5)).all()
+    assert (four.objective < one.objective * 0.99).any()
+
+
+def test_the_exploration_has_a_lambda_and_a_critic_of_its_own(images, generator, discriminator):
+    """Against the two parts put together by hand: the last stage has another lambda, no critic."""
+    method = replace(PROFILE, explore_critic_weight=3.0)
+    found = invert(images, generator, method, 0.02, discriminator=discriminator)
+    first = replace(PROFILE, explore_lam=0.0, stages=STAGES[:-1], critic_weight=3.0)
+    explored = invert(images, generator, first, 0.1, discriminator=discriminator)
+    problem, render = stated(images, PROFILE, 0.02), frozen(generator)
+    last = descent.search(problem, render, explored.latent[:, None], STAGES[-1:], Batch(8))
+    assert torch.equal(found.latent, last.rows.latent)
+    assert torch.equal(found.passes, explored.passes + last.passes)
+    without = invert(images, generator, PROFILE, 0.02)
+    assert not torch.equal(found.latent, without.latent)
 
 
 def test_halving_keeps_the_starts_with_the_lowest_objective(images, generator):
@@ -177,7 +214,11 @@ def test_the_pool_is_judged_within_the_batch_too(images, generator):
 
 @pytest.mark.parametrize("name", ["rgi", "r-rgi"])
 def test_the_budget_bounds_the_rows_of_a_pass(name, images, generator):
-    problem = stated(images, replace(METHODS[name], critic_weight=0.0, batch=1000), 0.1)
+    problem = stated(
+        images,
+        replace(METHODS[name], critic_weight=0.0, explore_critic_weight=0.0, batch=1000),
+        0.1,
+    )
     render = frozen(generator)
     sizes = [fitting_batch(problem, generator, render, mb * 10**6).size for mb in (0, 4, 8, 10**6)]
     assert sizes[0] == 1
@@ -194,7 +235,7 @@ def test_a_pass_takes_no_more_than_its_budget():
 import resource, sys, torch
 from dataclasses import replace
 from rgi.inversion import METHODS, invert
-from rgi.models import Generator
+from rgi.models import Discriminator, Generator
 torch.set_num_threads(1)
 generator = Generator(Architecture(64, 3, 64, (64, 64, 64, 32, 32)))
 images = torch.zeros(256, 3, 64, 64)

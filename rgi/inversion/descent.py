@@ -26,14 +26,10 @@ AnyRows = AdamRows | LbfgsRows
 
 @dataclass(frozen=True)
 class Descents:
-    """The best descent of each of N images, and what all of the image's descents cost."""
+    """The K best descents of each of N images, and what all of the image's descents cost."""
 
-    rows: AnyRows
+    rows: AnyRows  # N K, an image's own beside each other, best first
     passes: Tensor  # N, on the CPU: generator passes with gradient
-
-    def take(self, rows: Tensor) -> "Descents":
-        """Some of them, in any order and any number of times."""
-        return Descents(self.rows.take(rows), self.passes[rows.cpu()])
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,7 @@ def search(
     latents: Tensor,
     stages: Sequence[tuple[int, int]],
     batch: Batch,
+    keep: int = 1,
 ) -> Descents:
     """Descend from every start; after each stage the starts with the lowest objective go on.
 
@@ -62,12 +59,13 @@ def search(
         latents: starts, N x K x d, with K of the first stage.
         stages: (starts, steps) of each stage.
         batch: rows in one pass.
+        keep: descents of each image that are left at the end.
     """
     count, starts = latents.shape[:2]
     image = torch.arange(count, device=latents.device)
     spent = torch.zeros(count, dtype=torch.long)
     rows = begin(problem, render, latents, batch)
-    following = [goes_on for goes_on, _ in stages[1:]] + [1]
+    following = [goes_on for goes_on, _ in stages[1:]] + [keep]
     for (_, steps), going_on in zip(stages, following, strict=True):
         repeated = image.repeat_interleave(starts)
         taken = _descend(problem, render, rows, repeated, steps, batch)

@@ -130,7 +130,7 @@ def _invert(
         method=method,
         discriminator=frozen_critic(discriminator) if method.needs_discriminator else None,
         images=images.to(device, torch.float32),
-        lam=torch.full((len(images),), method.explore_lam, device=device),
+        lam=torch.zeros(len(images), device=device),
         given=given.to(device, torch.float32),
     )
     render = frozen(generator)
@@ -159,10 +159,12 @@ def _solve(
     stages = problem.method.stages
     lanes = problem.rows(lane, lam)
     if problem.method.explore_lam:
-        starts = start_latents(problem, generator, render, index, seed, batch)
-        explored = search(problem, render, starts, stages[:-1], batch).take(lane)
-        found = search(lanes, render, explored.rows.latent[:, None], stages[-1:], batch)
-        found = replace(found, passes=found.passes + explored.passes)
+        exploring, kept = problem.exploring(), stages[-1][0]
+        starts = start_latents(exploring, generator, render, index, seed, batch)
+        explored = search(exploring, render, starts, stages[:-1], batch, kept)
+        latents = explored.rows.latent.unflatten(0, (-1, kept))[lane]
+        found = search(lanes, render, latents, stages[-1:], batch)
+        found = replace(found, passes=found.passes + explored.passes[lane.cpu()])
     else:
         starts = start_latents(lanes, generator, render, index[lane.cpu()], seed, batch)
         found = search(lanes, render, starts, stages, batch)

@@ -73,8 +73,9 @@ def fitting_batch(problem: Problem, generator: nn.Module, render: Render, budget
 
     What a row takes is what a pass of two rows keeps more than a pass of one.
     """
+    heaviest = problem if problem.method.critic_weight else problem.exploring()
     try:
-        one, two = (_kept_bytes(problem, generator, render, rows) for rows in (1, 2))
+        one, two = (_kept_bytes(heaviest, generator, render, rows) for rows in (1, 2))
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise

@@ -34,6 +34,7 @@ class Method:
     learning_rate: float = 0.1  # of Adam for latent and mask, RGI section 4
     ramp_down: float = 0.0  # last part of Adam's steps in which its rate falls to 0
     explore_lam: float = 0.0  # > 0: lambda of all stages but the last, which all lambdas share
+    explore_critic_weight: float = 0.0  # of the critic in those stages: it chooses, the last fits
     # L-BFGS stops where 10 passes lower the objective by a smaller part; 0: never.
     tolerance: float = 0.0
     weights_iterations: int = 0  # steps after the stages, in which theta learns, too (R-RGI)
@@ -68,7 +69,7 @@ class Method:
     @property
     def needs_discriminator(self) -> bool:
         """Whether a prior looks through the discriminator."""
-        return self.critic_weight != 0 or self.feature_weight != 0
+        return any((self.critic_weight, self.explore_critic_weight, self.feature_weight))
 
 
 def _contradiction(method: Method) -> str | None:
@@ -96,6 +97,8 @@ def _contradiction_of_solver(method: Method) -> str | None:
         return "solver lbfgs keeps no variable in [0, 1], as M must be; allowed: adam"
     if method.explore_lam and not (method.profile and len(method.stages) > 1):
         return "explore_lam needs an eliminated mask and a stage that follows"
+    if method.explore_critic_weight and not method.explore_lam:
+        return "explore_critic_weight needs explore_lam"
     if method.tolerance and method.solver != "lbfgs":
         return "tolerance needs solver lbfgs; Adam's objective does not fall at every step"
     if method.ramp_down and method.explore_lam:
@@ -108,11 +111,11 @@ def _contradiction_of_solver(method: Method) -> str | None:
 # One recipe for every data set, chosen by measurement: docs/solver.md.
 _PROFILE = Method(
     profile=True,
-    critic_weight=0.1,
     pool=4096,
     solver="lbfgs",
     stages=((20, 8), (4, 25), (1, 400)),
     explore_lam=0.05,
+    explore_critic_weight=0.3,
     tolerance=0.001,
 )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from rgi.inversion.methods import Method
@@ -43,6 +44,15 @@ class Problem:
             lam=self.lam[rows] if lam is None else lam,
             given=self.given[rows],
             features=features,
+        )
+
+    def exploring(self) -> Self:
+        """The problem of all stages but the last, where lambda and the critic's weight differ."""
+        method = self.method
+        return replace(
+            self,
+            method=replace(method, critic_weight=method.explore_critic_weight),
+            lam=torch.full_like(self.lam, method.explore_lam),
         )
 
     def observed_features(self, images: Tensor) -> Tensor:
