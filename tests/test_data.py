@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from rgi.data import open_images, open_masks, prepare, save_preview, to_tensor, to_uint8
-from rgi.data.folder import UnreadableImageError, crop_and_resize, decode, resize_mask
+from rgi.data.pictures import UnreadableImageError, crop_and_resize, decode, resize_mask
 from rgi.data.preparation import stream_array
 from rgi.data.sources import BRICK_BANDS, brick_corners
 from rgi.errors import InputError

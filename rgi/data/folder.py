@@ -2,23 +2,19 @@
 
 import contextlib
 import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from rgi.data.pictures import UnreadableImageError, crop_and_resize, cut, decode, resize_mask
 from rgi.data.sources import Parts, check_count, check_image_format
 from rgi.errors import InputError
 
 WHERE = "datasets: folder"
-
-
-class UnreadableImageError(Exception):
-    """A file is of no use; the text says why. The data set goes on without it."""
 
 
 @dataclass(frozen=True)
@@ -127,84 +123,6 @@ def folder(settings: FolderSettings, seed: int) -> Parts:
         describe=lambda: _describe(reader, seed, names, test),
         masks=None if mask_root is None else (reader.mask(name) for name in test),
     )
-
-
-def decode(data: bytes) -> Image.Image:
-    """Decode one picture to mode L or RGB: upright, 8 bits, what is transparent on black.
-
-    Raises:
-        UnreadableImageError: not an image, damaged, too large, or of a pixel type without a range.
-    """
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-        image = _to_8_bits(ImageOps.exif_transpose(image), image.format)
-        if image.has_transparency_data:
-            black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-            image = Image.alpha_composite(black, image.convert("RGBA"))
-        return image.convert("L" if image.mode in ("1", "L") else "RGB")
-    except (UnreadableImageError, MemoryError):
-        raise
-    except Image.UnidentifiedImageError:
-        raise UnreadableImageError("not an image that Pillow can read") from None
-    except Exception as error:  # on damaged files Pillow's decoders raise nearly anything
-        raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
-
-
-def crop_and_resize(
-    image: Image.Image, crop: str | dict[str, list[int]], resolution: int
-) -> Image.Image:
-    """Cut the central square or the given box and scale it to `resolution` x `resolution`.
-
-    Raises:
-        UnreadableImageError: the box reaches outside the image.
-    """
-    return cut(image, crop).resize((resolution, resolution), Image.Resampling.LANCZOS)
-
-
-def resize_mask(mask: np.ndarray, resolution: int) -> np.ndarray:
-    """Scale a mask (bool H x W) to `resolution` x `resolution`: every touched pixel is marked.
-
-    A small pixel is marked if it shares any area with a marked large one: what remains unmarked is
-    clean for certain.
-    """
-    for axis in (0, 1):
-        edges = np.arange(resolution + 1) * mask.shape[axis]
-        first, last = edges[:-1] // resolution, -(-edges[1:] // resolution)
-        before = [(0, 0), (0, 0)]
-        before[axis] = (1, 0)
-        marked = np.pad(mask.cumsum(axis), before)  # up to, and without, each row
-        mask = marked.take(last, axis) > marked.take(first, axis)
-    return mask
-
-
-def cut(image: Image.Image, crop: str | dict[str, list[int]]) -> Image.Image:
-    """Cut the central square or the given box.
-
-    Raises:
-        UnreadableImageError: the box reaches outside the image.
-    """
-    if isinstance(crop, dict):
-        top, left, height, width = crop["box"]
-    else:
-        height = width = min(image.size)
-        top, left = (image.height - height) // 2, (image.width - width) // 2
-    if top + height > image.height or left + width > image.width:
-        raise UnreadableImageError(
-            f"box {[top, left, height, width]} reaches outside the image "
-            f"({image.height} rows, {image.width} columns)"
-        )
-    return image.crop((left, top, left + width, top + height))
-
-
-def _to_8_bits(image: Image.Image, file_format: str | None) -> Image.Image:
-    # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
-    if image.mode.startswith("I;16") or (image.mode == "I" and file_format in ("PNG", "PPM")):
-        wide = np.asarray(image).astype(np.float64)
-        return Image.fromarray(np.clip(np.rint(wide / 257), 0, 255).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise UnreadableImageError(f"pixel type {image.mode} (32 bits) has no fixed range")
-    return image
 
 
 def _existing(path: str, key: str) -> Path:
