@@ -5,7 +5,7 @@ import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,15 +42,16 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez_compressed(temporary, **arrays)
 
 
-def load_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """Read the named arrays of a .npz file; no pickles.
+def load_arrays(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Read the named arrays of a .npz file, and of the `optional` ones those it has; no pickles.
 
     Raises:
         InputError: the file is missing, damaged or lacks one of the arrays.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
+            present = [name for name in optional if name in archive]
+            return {name: archive[name] for name in (*names, *present)}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except KeyError as error:

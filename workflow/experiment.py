@@ -13,6 +13,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 
 from rgi.baselines import FILTERS
+from rgi.data import ARCHIVES, companions
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
 from rgi.reporting.published import is_as_published
@@ -120,7 +121,24 @@ class Experiment:
         """How many images a case holds."""
         if "_" in case:  # only a simulation's case has a level in its name
             return self.config["tables"]["simulation"]["images"]
-        return self.config["datasets"][dataset]["test"]
+        entry = self.config["datasets"][dataset]
+        return entry["test"] + entry.get("normal", 0)
+
+    def beside_test(self, dataset: str) -> tuple[str, ...]:
+        """The files that a data set has beside test.npy: test_masks.npy, test_kinds.txt."""
+        return companions(self.config["datasets"][dataset])
+
+    def datasets_with(self, *beside: str) -> str:
+        """A regular expression of the data sets that have these files beside test.npy, no other."""
+        found = [name for name in self.config["datasets"] if self.beside_test(name) == beside]
+        return "|".join(name.replace(".", r"\.") for name in found) or "$."  # matches nothing
+
+    def archive(self, dataset: str) -> str | None:
+        """The zip file that a data set is made of: the user's own, or one to download; or None."""
+        entry = self.config["datasets"][dataset]
+        if entry["source"] not in ARCHIVES:
+            return None
+        return entry["archive"] or f"results/downloads/{entry['source']}.zip"
 
     def settings(self, case: str, method: str) -> Mapping[str, Any]:
         """A method's settings; in the simulation some may be the table's."""
@@ -184,6 +202,7 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
     experiment = Experiment(config, methods)
     _check_generators(config, source)
     _check_sizes(config, source)
+    _check_mirror(config["mirror"], source)
     _check_tables(experiment, source)
     _check_metrics(experiment, source)
     return experiment
@@ -308,6 +327,11 @@ def _check_batch(config: Mapping[str, Any], name: str, source: str) -> None:
         raise _error(source, ("generators", name, "batch"), batch, allowed)
 
 
+def _check_mirror(mirror: str | None, source: str) -> None:
+    if mirror is not None and "://" not in mirror and not Path(mirror).is_dir():
+        raise _error(source, ("mirror",), mirror, "an existing folder or a base URL")
+
+
 def _check_sizes(config: Mapping[str, Any], source: str) -> None:
     for name, dataset in config["datasets"].items():
         if dataset["test"] < config["folds"]:
@@ -317,6 +341,9 @@ def _check_sizes(config: Mapping[str, Any], source: str) -> None:
             folder = dataset.get(key)
             if folder is not None and not Path(folder).is_dir():
                 raise _error(source, ("datasets", name, key), folder, "an existing folder")
+        archive = dataset.get("archive")
+        if archive is not None and not Path(archive).is_file():
+            raise _error(source, ("datasets", name, "archive"), archive, "an existing file")
     for name, case in config["cases"].items():
         if case["corruption"] == "irregular" and case["area"][0] > case["area"][1]:
             raise _error(source, ("cases", name, "area"), case["area"], "the least area first")
@@ -354,10 +381,14 @@ def _check_names(config: Mapping[str, Any], table: str, source: str) -> None:
                 raise _error(source, ("tables", table, key), name, ", ".join(config[kind]))
 
 
+def _has_masks(config: Mapping[str, Any], dataset: str) -> bool:
+    return "test_masks.npy" in companions(config["datasets"][dataset])
+
+
 def _check_given(config: Mapping[str, Any], dataset: str, case: str, source: str) -> None:
     """Images that have masks are corrupted already, those without are clean."""
     given = config["cases"][case]["corruption"] == "given"
-    has_masks = config["datasets"][dataset].get("masks") is not None
+    has_masks = _has_masks(config, dataset)
     if given and not has_masks:
         allowed = f"a folder of masks, which case {case!r} needs"
         raise _error(source, ("datasets", dataset, "masks"), None, allowed)
@@ -408,7 +439,7 @@ def _check_solver(experiment: Experiment, table: Mapping[str, Any], source: str)
         if config["cases"][case]["corruption"] == "given":
             raise _error(source, (*path, "cases"), case, "cases whose clean images are known")
     for dataset in table["datasets"]:
-        if config["datasets"][dataset].get("masks") is not None:
+        if _has_masks(config, dataset):
             allowed = "data sets without masks, whose images are clean"
             raise _error(source, (*path, "datasets"), dataset, allowed)
         if table["levels"]:

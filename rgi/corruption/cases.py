@@ -28,13 +28,15 @@ class Case:
     clean, corrupted: float32 N x C x H x W in [-1, 1]; mask: bool N x H x W, True = corrupted;
     index: int64 N, the row in the set of images. A corrupted pixel may happen to show (nearly)
     what the clean one shows, such as black on black: the mask says what was replaced. `clean` is
-    NaN where it is unknown: images whose corruption is real, see `given_case`.
+    NaN where it is unknown: images whose corruption is real, see `given_case`. `kind`: unicode N,
+    the kind of defect of each image where kinds are known; GOOD for an image without a defect.
     """
 
     clean: np.ndarray
     corrupted: np.ndarray
     mask: np.ndarray
     index: np.ndarray
+    kind: np.ndarray | None = None
 
 
 def read_corruption(values: Mapping[str, Any]) -> tuple[MaskSettings, FillSettings]:
@@ -91,29 +93,35 @@ def make_case(
     return Case(images[rows].astype(np.float32, copy=False), corrupted, mask, rows)
 
 
-def given_case(images: np.ndarray, masks: np.ndarray) -> Case:
+def given_case(images: np.ndarray, masks: np.ndarray, kind: np.ndarray | None = None) -> Case:
     """Make a case of images that are corrupted already, at known pixels.
 
     Args:
         images: corrupted images, float32 N x C x H x W in [-1, 1].
         masks: N x H x W, not 0 = corrupted.
+        kind: unicode N, where known.
 
     Raises:
-        InputError: not one mask of the right size for each image.
+        InputError: not one mask of the right size, or not one kind, for each image.
     """
     if masks.shape != (len(images), *images.shape[2:]):
         raise InputError(
             f"cases: {GIVEN}: masks {masks.shape}; expected one for each of the images "
             f"{images.shape}, N x H x W"
         )
+    if kind is not None and kind.shape != (len(images),):
+        raise InputError(
+            f"cases: {GIVEN}: kinds {kind.shape}; expected one for each of the {len(images)} images"
+        )
     unknown = np.full(images.shape, np.nan, dtype=np.float32)
     corrupted = images.astype(np.float32, copy=False)
-    return Case(unknown, corrupted, masks != 0, np.arange(len(images), dtype=np.int64))
+    return Case(unknown, corrupted, masks != 0, np.arange(len(images), dtype=np.int64), kind)
 
 
 def save_case(path: Path, case: Case) -> None:
     """Write cases/{dataset}/{case}.npz."""
-    save_arrays(path, asdict(case))
+    arrays = asdict(case)
+    save_arrays(path, {name: array for name, array in arrays.items() if array is not None})
 
 
 def load_case(path: Path) -> Case:
@@ -122,7 +130,8 @@ def load_case(path: Path) -> Case:
     Raises:
         InputError: the file is missing, damaged or lacks an array.
     """
-    return Case(**load_arrays(path, "clean", "corrupted", "mask", "index"))
+    required = ("clean", "corrupted", "mask", "index")
+    return Case(**load_arrays(path, *required, optional=("kind",)))
 
 
 def save_case_preview(path: Path, case: Case) -> None:

@@ -1,13 +1,23 @@
 """Images: where they come from, how they lie on disk, and as tensors."""
 
 from rgi.data.arrays import open_images, open_masks, to_floats, to_tensor, to_uint8
-from rgi.data.preparation import prepare
+from rgi.data.downloads import ARCHIVES, Archive, download
+from rgi.data.kinds import open_kinds, save_kinds
+from rgi.data.preparation import companions, prepare
 from rgi.data.preview import save_preview
+from rgi.data.sources import GOOD
 
 __all__ = [
+    "ARCHIVES",
+    "GOOD",
+    "Archive",
+    "companions",
+    "download",
     "open_images",
+    "open_kinds",
     "open_masks",
     "prepare",
+    "save_kinds",
     "save_preview",
     "to_floats",
     "to_tensor",

@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from tqdm import tqdm
 
 from rgi.data.arrays import open_images, open_masks
 from rgi.data.folder import FolderSettings, folder
+from rgi.data.kinds import save_kinds
+from rgi.data.magnetic_tile import MagneticTileSettings, magnetic_tile
 from rgi.data.preview import save_preview
 from rgi.data.sources import BrickSettings, DigitsSettings, Parts, brick, digits
 from rgi.files import write_whole
@@ -24,6 +27,7 @@ SOURCES: dict[str, tuple[type, Callable[[Any, int], Parts]]] = {
     "digits": (DigitsSettings, digits),
     "brick": (BrickSettings, brick),
     "folder": (FolderSettings, folder),
+    "magnetic-tile": (MagneticTileSettings, magnetic_tile),
 }
 
 
@@ -53,7 +57,9 @@ def stream_array(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.nd
 
 
 def prepare(values: Mapping[str, Any], directory: Path, seed: int) -> None:
-    """Write train.npy, test.npy (test_masks.npy), info.yaml and preview.png into `directory`.
+    """Write train.npy, test.npy, info.yaml and preview.png into `directory`.
+
+    Beside them stand test_masks.npy and test_kinds.txt where the source knows masks and kinds.
 
     Args:
         values: `source` (a name in SOURCES) and that source's settings.
@@ -68,8 +74,15 @@ def prepare(values: Mapping[str, Any], directory: Path, seed: int) -> None:
     settings = read_settings(kind, options, f"datasets: {values['source']}")
     parts = open_source(settings, seed)
     _write_parts(parts, directory, settings.resolution, settings.channels)
-    _write_preview(directory, has_masks=parts.masks is not None)
+    _write_preview(parts, directory)
     _write_info(parts, directory, dataclasses.asdict(settings))
+
+
+def companions(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the files that stand beside test.npy when the data set `values` is prepared."""
+    if values["source"] == "magnetic-tile":
+        return ("test_masks.npy", "test_kinds.txt")
+    return ("test_masks.npy",) if values.get("masks") is not None else ()
 
 
 def sha256_of(path: Path) -> str:
@@ -82,9 +95,10 @@ def _write_parts(parts: Parts, directory: Path, resolution: int, channels: int) 
     image, mask = (resolution, resolution, channels), (resolution, resolution)
     streams: list[tuple[str, Iterable[np.ndarray], tuple[int, ...]]]
     streams = [("test", parts.test, image), ("train", parts.train, image)]
-    if parts.masks is None:
-        (directory / "test_masks.npy").unlink(missing_ok=True)
-    else:
+    for name, part in (("test_masks.npy", parts.masks), ("test_kinds.txt", parts.kinds)):
+        if part is None:
+            (directory / name).unlink(missing_ok=True)
+    if parts.masks is not None:
         streams.insert(1, ("test_masks", parts.masks, mask))
     # One stack: the files get their names only after the last image of the last part.
     with contextlib.ExitStack() as stack:
@@ -92,24 +106,33 @@ def _write_parts(parts: Parts, directory: Path, resolution: int, channels: int) 
             append = stack.enter_context(stream_array(directory / f"{name}.npy", shape))
             for array in tqdm(arrays, desc=name, unit="image", disable=None):
                 append(array)
+        if parts.kinds is not None:
+            save_kinds(directory / "test_kinds.txt", parts.kinds)
 
 
-def _write_preview(directory: Path, has_masks: bool) -> None:
-    groups = {}
-    for name in ("train", "test"):
-        images = open_images(directory / f"{name}.npy")
-        groups[f"{name}: {min(PREVIEWED, len(images))} of {len(images)} images"] = _evenly(images)
-    if has_masks:
-        masks = open_masks(directory / "test_masks.npy")
-        groups["masks of the test images above (white: corrupted)"] = (
-            _evenly(masks)[..., None] * 255
-        )
+def _write_preview(parts: Parts, directory: Path) -> None:
+    train, test = (open_images(directory / f"{name}.npy") for name in ("train", "test"))
+    masks = None if parts.masks is None else open_masks(directory / "test_masks.npy")
+    shown = _evenly(np.arange(len(train)))
+    groups = {f"train: {len(shown)} of {len(train)} images": train[shown]}
+    for label, rows in _by_kind(parts.kinds, len(test)).items():
+        shown = _evenly(rows)
+        groups[f"{label}: {len(shown)} of {len(rows)} images"] = test[shown]
+        if masks is not None:
+            above = f"masks of the {label} images above (white: corrupted)"
+            groups[above] = masks[shown][..., None] * 255
     save_preview(directory / "preview.png", groups)
 
 
-def _evenly(images: np.ndarray) -> np.ndarray:
-    rows = np.linspace(0, len(images) - 1, min(PREVIEWED, len(images))).round().astype(int)
-    return np.asarray(images[rows])
+def _by_kind(kinds: Sequence[str] | None, count: int) -> dict[str, np.ndarray]:
+    if kinds is None:
+        return {"test": np.arange(count)}
+    return {f"test, {kind}": np.flatnonzero(np.equal(kinds, kind)) for kind in dict.fromkeys(kinds)}
+
+
+def _evenly(rows: np.ndarray) -> np.ndarray:
+    shown = min(PREVIEWED, len(rows))
+    return rows[np.linspace(0, len(rows) - 1, shown).round().astype(int)]
 
 
 def _write_info(parts: Parts, directory: Path, settings: dict[str, Any]) -> None:
@@ -120,6 +143,8 @@ def _write_info(parts: Parts, directory: Path, settings: dict[str, Any]) -> None
         path = directory / f"{name}.npy"
         info["counts"][name] = len(np.load(path, mmap_mode="r", allow_pickle=False))
         info["sha256"][path.name] = sha256_of(path)
+    if parts.kinds is not None:
+        info["counts"]["kinds"] = dict(Counter(parts.kinds))
     info["settings"] = settings
     with write_whole(directory / "info.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(info, sort_keys=False, allow_unicode=True))

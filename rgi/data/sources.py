@@ -1,7 +1,7 @@
 """Where images come from: the two data sets that need no download, and what a source gives."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 
 from rgi.errors import InputError
+
+GOOD = "good"  # the kind of a test image without a defect
 
 # Rows [first, last) of the brick picture. The wall is seen in perspective: the bricks lean with
 # the column and shrink with the row. A middle band for testing shows nothing that is foreign to
@@ -20,14 +22,15 @@ BRICK_BANDS = {"train": ((0, 192), (320, 512)), "test": ((192, 320),)}
 class Parts:
     """The two parts of a data set, as streams of uint8 H x W x C images.
 
-    `masks` (uint8 H x W, 1 = corrupted) runs parallel to `test`. `describe` is called when all
-    streams are used up and gives the source's own part of info.yaml.
+    `masks` (uint8 H x W, 1 = corrupted) and `kinds` (of defect, or GOOD) run parallel to `test`.
+    `describe` is called when all streams are used up and gives the source's own part of info.yaml.
     """
 
     test: Iterable[np.ndarray]
     train: Iterable[np.ndarray]
     describe: Callable[[], dict[str, Any]]
     masks: Iterable[np.ndarray] | None = None
+    kinds: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

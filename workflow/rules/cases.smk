@@ -2,8 +2,11 @@
 rule case:
     input:
         images="results/datasets/{dataset}/test.npy",
-        masks=lambda wildcards: (
-            "results/datasets/{dataset}/test_masks.npy"
+        given=lambda wildcards: (
+            [
+                f"results/datasets/{{dataset}}/{name}"
+                for name in experiment.beside_test(wildcards.dataset)
+            ]
             if config["cases"][wildcards.case]["corruption"] == "given"
             else []
         ),
@@ -24,11 +27,15 @@ rule case:
         ),
         runtime=30,
     params:
-        masks=lambda wildcards, input: ["--masks", input.masks] if input.masks else [],
+        given=lambda wildcards, input: [
+            word
+            for option, path in zip(("--masks", "--kinds"), input.given)
+            for word in (option, path)
+        ],
         settings=lambda wildcards: as_json(config["cases"][wildcards.case]),
         seed=config["seed"],
     shell:
-        "python $SCRIPTS/synthesise_case.py --images {input.images:q} {params.masks:q}"
+        "python $SCRIPTS/synthesise_case.py --images {input.images:q} {params.given:q}"
         " --name {wildcards.case:q}"
         " --settings {params.settings:q} --seed {params.seed}"
         " --output {output.case:q} --preview {output.preview:q} > {log:q} 2>&1"

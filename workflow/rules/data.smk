@@ -1,9 +1,33 @@
 # Images of a source, decoded, cut, resized and split: results/datasets/{dataset}/
 MEGABYTES = {8: 2000, 16: 2000, 32: 2000, 64: 8000, 128: 8000, 256: 16000}  # by resolution
-MASKED = [name for name, entry in config["datasets"].items() if entry.get("masks") is not None]
+MIRROR = join(["--mirror", config["mirror"]]) if config["mirror"] is not None else ""
+
+
+localrules:
+    archive,
+
+
+# A publisher's zip file. Cluster nodes often have no network, hence a local rule; the mirror is
+# a resource and no parameter: another one holds the same files.
+rule archive:
+    output:
+        "results/downloads/{source}.zip",
+    log:
+        "results/logs/archive/{source}.log",
+    wildcard_constraints:
+        source="|".join(ARCHIVES),
+    conda:
+        "../../envs/rgi.yaml"
+    resources:
+        mirror=MIRROR,
+    shell:
+        "python $SCRIPTS/download_archive.py --source {wildcards.source} {resources.mirror}"
+        " --output {output:q} > {log:q} 2>&1"
 
 
 rule dataset:
+    input:
+        lambda wildcards: experiment.archive(wildcards.dataset) or [],
     output:
         train="results/datasets/{dataset}/train.npy",
         test="results/datasets/{dataset}/test.npy",
@@ -20,14 +44,18 @@ rule dataset:
         runtime=60,
     params:
         directory=lambda wildcards, output: Path(output.train).parent,
-        settings=lambda wildcards: as_json(config["datasets"][wildcards.dataset]),
+        archive=lambda wildcards, input: ["--archive", *input] if input else [],
+        settings=lambda wildcards: as_json(
+            {k: v for k, v in config["datasets"][wildcards.dataset].items() if k != "archive"}
+        ),
         seed=config["seed"],
     shell:
-        "python $SCRIPTS/prepare_dataset.py --settings {params.settings:q} --seed {params.seed}"
+        "python $SCRIPTS/prepare_dataset.py --settings {params.settings:q} {params.archive:q}"
+        " --seed {params.seed}"
         " --directory {params.directory:q} > {log:q} 2>&1"
 
 
-# A data set whose folder has masks gives those of its test images, too.
+# Some sources know the masks of their test images, too.
 use rule dataset as masked_dataset with:
     output:
         train="results/datasets/{dataset}/train.npy",
@@ -36,7 +64,20 @@ use rule dataset as masked_dataset with:
         info="results/datasets/{dataset}/info.yaml",
         preview="results/datasets/{dataset}/preview.png",
     wildcard_constraints:
-        dataset="|".join(name.replace(".", r"\.") for name in MASKED) or "$.",
+        dataset=experiment.datasets_with("test_masks.npy"),
 
 
-ruleorder: masked_dataset > dataset
+# And some the kinds of their defects.
+use rule dataset as sorted_dataset with:
+    output:
+        train="results/datasets/{dataset}/train.npy",
+        test="results/datasets/{dataset}/test.npy",
+        masks="results/datasets/{dataset}/test_masks.npy",
+        kinds="results/datasets/{dataset}/test_kinds.txt",
+        info="results/datasets/{dataset}/info.yaml",
+        preview="results/datasets/{dataset}/preview.png",
+    wildcard_constraints:
+        dataset=experiment.datasets_with("test_masks.npy", "test_kinds.txt"),
+
+
+ruleorder: sorted_dataset > masked_dataset > dataset

@@ -14,13 +14,21 @@ def main(
     *,
     settings: Annotated[str, typer.Option(help="the data set's entry in the config, as JSON")],
     directory: Annotated[Path, typer.Option(help="results/datasets/{dataset}")],
+    archive: Annotated[
+        Path | None, typer.Option(help="the publisher's zip file, for a source that has one")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="draws the split and the crops")] = 0,
 ) -> None:
-    """Write train.npy, test.npy (and test_masks.npy), info.yaml and preview.png into DIRECTORY.
+    """Write train.npy, test.npy, info.yaml and preview.png into DIRECTORY.
+
+    Beside them stand test_masks.npy and test_kinds.txt where the source knows masks and kinds.
 
     Example of SETTINGS: '{"source": "digits", "resolution": 16, "channels": 1, "test": 32}'.
     """
-    prepare(parse_json(settings), directory, seed)
+    values = parse_json(settings)
+    if archive is not None:
+        values["archive"] = str(archive)
+    prepare(values, directory, seed)
 
 
 if __name__ == "__main__":

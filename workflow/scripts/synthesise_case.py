@@ -17,7 +17,7 @@ from rgi.corruption import (
     save_case,
     save_case_preview,
 )
-from rgi.data import open_images, open_masks, to_floats
+from rgi.data import open_images, open_kinds, open_masks, to_floats
 from rgi.errors import InputError
 from rgi.settings import parse_json
 
@@ -31,6 +31,9 @@ def main(
     masks: Annotated[
         Path | None, typer.Option(help="test_masks.npy, for the corruption `given`")
     ] = None,
+    kinds: Annotated[
+        Path | None, typer.Option(help="test_kinds.txt, for the corruption `given`")
+    ] = None,
     preview: Annotated[Path | None, typer.Option(help="a picture of the first images")] = None,
     seed: Annotated[int, typer.Option(min=0, help="draws masks and fills")] = 0,
 ) -> None:
@@ -43,30 +46,32 @@ def main(
     values.pop("images", None)  # how many to generate when the entry is used for a simulation
     shown = to_floats(open_images(images))
     if values.get("corruption") == GIVEN:
-        case = _take_given(values, shown, masks)
+        case = _take_given(values, shown, masks, kinds)
     else:
-        case = _corrupt(values, shown, masks, seed, name)
+        _refuse_given(masks=masks, kinds=kinds)
+        mask, fill = read_corruption(values)
+        case = make_case(shown, range(len(shown)), mask, fill, seed, name)
     save_case(output, case)
     if preview is not None:
         save_case_preview(preview, case)
 
 
-def _take_given(values: Mapping[str, Any], images: np.ndarray, masks: Path | None) -> Case:
+def _take_given(
+    values: Mapping[str, Any], images: np.ndarray, masks: Path | None, kinds: Path | None
+) -> Case:
     if set(values) != {"corruption"}:
         (extra, *_) = sorted(set(values) - {"corruption"})
         raise InputError(f"cases: {GIVEN}: unknown key {extra!r}; allowed: none")
     if masks is None:
         raise InputError(f"--masks: missing; corruption {GIVEN} needs the masks of the images")
-    return given_case(images, open_masks(masks))
+    kind = None if kinds is None else open_kinds(kinds)
+    return given_case(images, open_masks(masks), kind)
 
 
-def _corrupt(
-    values: Mapping[str, Any], images: np.ndarray, masks: Path | None, seed: int, name: str
-) -> Case:
-    if masks is not None:
-        raise InputError(f"--masks {masks}: only the corruption {GIVEN} takes masks")
-    mask, fill = read_corruption(values)
-    return make_case(images, range(len(images)), mask, fill, seed, name)
+def _refuse_given(**paths: Path | None) -> None:
+    for option, path in paths.items():
+        if path is not None:
+            raise InputError(f"--{option} {path}: only the corruption {GIVEN} takes {option}")
 
 
 if __name__ == "__main__":
