@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from rgi.errors import InputError
-from rgi.evaluation import METRICS, auroc, dice, lpips, psnr, rmse, ssim
+from rgi.evaluation import METRICS, aupro, auroc, average_precision, dice, lpips, psnr, rmse, ssim
+from rgi.evaluation.metrics import pooled_aupro
 from rgi.evaluation.perceptual import _network
 
 
@@ -128,10 +129,100 @@ def test_auroc_is_the_probability_that_a_corrupted_pixel_scores_higher(rng):
     assert auroc(score, truth).tolist() == pytest.approx(expected)
 
 
-def test_auroc_is_not_defined_for_a_truth_with_one_class(rng):
-    truth = np.stack([np.zeros((5, 5), bool), np.ones((5, 5), bool)])
+def maps(rng, count=3, side=12):
+    """Scores with many ties, in float32, and a mask of several regions in each image."""
+    score = rng.integers(0, 9, (count, side, side)).astype(np.float32) / 7
+    return score, rng.random((count, side, side)) < 0.15
 
-    assert np.isnan(auroc(rng.random((2, 5, 5)), truth)).all()
+
+def test_auroc_and_average_precision_are_those_of_scikit_learn(rng):
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    score, truth = maps(rng)
+    for ours, theirs in ((auroc, roc_auc_score), (average_precision, average_precision_score)):
+        expected = [theirs(t.ravel(), s.ravel()) for s, t in zip(score, truth, strict=True)]
+        assert ours(score, truth).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_average_precision_is_that_of_a_walk_down_the_ranking(rng):
+    score, truth = rng.permutation(100).reshape(1, 10, 10), rng.random((1, 10, 10)) < 0.2
+    ranked = truth.ravel()[np.argsort(-score.ravel())]
+    hits = [ranked[: place + 1].mean() for place in np.flatnonzero(ranked)]
+
+    assert average_precision(score, truth).tolist() == pytest.approx([np.mean(hits)])
+
+
+@pytest.mark.parametrize("metric", [auroc, average_precision, aupro])
+def test_maps_are_not_scored_against_a_truth_with_one_class(rng, metric):
+    truth = np.zeros((2, 5, 5), bool)
+    truth[1] = True
+    assert np.isnan(metric(rng.random((2, 5, 5)), truth)).all()
+
+
+def overlap_by_threshold(score, truth, limit):
+    """Bergmann et al.'s definition, threshold by threshold and region by region."""
+    from scipy.ndimage import label
+
+    regions = []
+    for number, mask in enumerate(truth):
+        labels, count = label(mask, structure=np.ones((3, 3)))
+        regions += [(number, labels == value) for value in range(1, count + 1)]
+    points = [(0.0, 0.0)]
+    for threshold in np.unique(score)[::-1]:
+        found = score >= threshold
+        overlap = np.mean([found[number][region].mean() for number, region in regions])
+        points.append((found[~truth].mean(), overlap))
+    area = 0.0
+    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        if x0 >= limit:
+            break
+        end = min(x1, limit)
+        y_end = y1 if x1 == x0 else y0 + (y1 - y0) * (end - x0) / (x1 - x0)
+        area += (end - x0) * (y0 + y_end) / 2
+    return area / limit
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.3, 1])
+def test_aupro_is_that_of_its_definition(rng, limit):
+    score, truth = maps(rng)
+    expected = [overlap_by_threshold(score[i : i + 1], truth[i : i + 1], limit) for i in range(3)]
+
+    assert aupro(score, truth, limit).tolist() == pytest.approx(expected)
+    pooled = pooled_aupro(score, truth, limit)
+    assert pooled == pytest.approx(overlap_by_threshold(score, truth, limit))
+
+
+def test_aupro_of_a_drawing():
+    """A defect of four pixels and one of two among 18 clean pixels, worked out by hand.
+
+    At score 2 (capitals) half of the large one and all of the small one are found and no clean
+    pixel is: overlap (1/2 + 1) / 2 = 3/4 at rate 0. At score 1 the rest of the large one comes with
+    three clean pixels: overlap 1 at rate 3/18 = 1/6. So the mean overlap is 7/8 up to 1/6 and 1
+    from there to 0.3: (1/6 x 7/8 + (0.3 - 1/6) x 1) / 0.3 = 67/72.
+    """
+    drawing = np.array([list("AAo..."), list("aa...."), list("....BB"), list("oo....")])
+    truth = np.isin(drawing, list("AaB"))
+    score = np.where(np.isin(drawing, list("AB")), 2.0, np.isin(drawing, list("ao")))
+
+    assert aupro(score[None], truth[None]).item() == pytest.approx(67 / 72)
+
+
+def test_regions_that_touch_at_a_corner_are_one(rng):
+    truth = np.zeros((1, 6, 6), bool)
+    truth[0, [1, 2, 4], [1, 2, 5]] = True
+    score = np.zeros((1, 6, 6))
+    score[0, 4, 5] = 1  # all of one region of two, before any false positive
+
+    # From overlap 1/2 without false positives straight to (1, 1).
+    assert aupro(score, truth).item() == pytest.approx((0.5 + 0.5 + 0.3 * 0.5) / 2)
+
+
+def test_aupro_is_that_of_anomalib(rng):
+    theirs = pytest.importorskip("anomalib.metrics.aupro")._AUPRO(fpr_limit=0.3)
+    score, truth = rng.random((4, 32, 32)).astype(np.float32), rng.random((4, 32, 32)) < 0.1
+    theirs.update(torch.from_numpy(score), torch.from_numpy(truth))
+
+    assert pooled_aupro(score, truth) == pytest.approx(theirs.compute().item(), abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +245,16 @@ def test_input_that_does_not_fit_is_refused_on_one_line(call):
 
 
 def test_every_metric_is_registered_under_its_name():
-    assert list(METRICS) == ["psnr", "ssim", "lpips", "rmse", "dice", "auroc"]
+    assert list(METRICS) == [
+        "psnr",
+        "ssim",
+        "lpips",
+        "rmse",
+        "dice",
+        "auroc",
+        "ap",
+        "aupro",
+    ]
     assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == [
         "lpips",
         "rmse",
@@ -162,6 +262,8 @@ def test_every_metric_is_registered_under_its_name():
     assert [name for name, metric in METRICS.items() if metric.compares != "images"] == [
         "dice",
         "auroc",
+        "ap",
+        "aupro",
     ]
 
 

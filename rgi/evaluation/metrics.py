@@ -15,6 +15,7 @@ from rgi.errors import InputError
 
 DATA_RANGE = 2.0
 SSIM_WINDOW = 7
+AUPRO_LIMIT = 0.3  # the false positive rate up to which the standard protocol integrates
 # 58.9 dB, what rounding to 8 bits alone costs (an error uniform over one grey level). The data are
 # 8-bit images, so closer restorations are equal; summaries count their PSNR, infinite ones too, as
 # this.
@@ -149,6 +150,86 @@ def auroc(score: ArrayLike, truth: ArrayLike) -> np.ndarray:
     return np.array(values, dtype=np.float64)
 
 
+def average_precision(score: ArrayLike, truth: ArrayLike) -> np.ndarray:
+    """Average precision over the pixels of each image: sum of precision x step of recall.
+
+    Arguments, errors and NaN as for `auroc`; unlike AUROC, it does not reward the many pixels that
+    are easily told to be clean.
+    """
+    from sklearn.metrics import average_precision_score
+
+    score, truth = _array(score), _checked_mask("truth", truth)
+    _same_shape(score, truth)
+    values = [
+        average_precision_score(labels.ravel(), scores.ravel())
+        if labels.any() != labels.all()
+        else np.nan
+        for scores, labels in zip(score, truth, strict=True)
+    ]
+    return np.array(values, dtype=np.float64)
+
+
+def aupro(score: ArrayLike, truth: ArrayLike, limit: float = AUPRO_LIMIT) -> np.ndarray:
+    """Area under the per-region overlap of each image (Bergmann et al. 2020), higher is better.
+
+    The part of each defect that is found, averaged over the defects (8-connected components of the
+    truth), so that a small one counts as much as a large one; against the false positive rate, from
+    0 to `limit`, and divided by `limit`.
+
+    Args:
+        score: N x H x W, higher = more surely corrupted.
+        truth: bool N x H x W, the corrupted pixels.
+        limit: the largest false positive rate, in (0, 1].
+
+    Returns:
+        N values in [0, 1]; NaN where the truth has only one class.
+
+    Raises:
+        InputError: `truth` is not bool, or the shapes do not fit each other.
+    """
+    score, truth = _array(score), _checked_mask("truth", truth)
+    _same_shape(score, truth)
+    values = [
+        pooled_aupro(scores[None], labels[None], limit)
+        for scores, labels in zip(score, truth, strict=True)
+    ]
+    return np.array(values, dtype=np.float64)
+
+
+def pooled_aupro(score: np.ndarray, truth: np.ndarray, limit: float = AUPRO_LIMIT) -> float:
+    """As `aupro`, of all regions and all clean pixels of N images under common thresholds."""
+    truth = _checked_mask("truth", truth)
+    if truth.any() == truth.all():
+        return np.nan
+    order = np.argsort(score, axis=None, kind="stable")[::-1]
+    ordered = score.ravel()[order]
+    last = np.append(ordered[1:] != ordered[:-1], True)  # of those with equal scores
+    overlap, clean = region_shares(truth).ravel()[order], ~truth.ravel()[order]
+    overlap = np.append(0, np.cumsum(overlap)[last] / overlap.sum())
+    false_positives = np.append(0, np.cumsum(clean)[last] / clean.sum())
+    return limited_area(false_positives, overlap, limit)
+
+
+def limited_area(x: np.ndarray, y: np.ndarray, limit: float) -> float:
+    """Area below a curve from x = 0, where it starts, to `limit`, divided by `limit`."""
+    beyond = int(np.searchsorted(x, limit))  # the first point there or behind
+    between = slice(beyond - 1, beyond + 1)
+    x_inside = np.append(x[:beyond], limit)
+    y_inside = np.append(y[:beyond], np.interp(limit, x[between], y[between]))
+    return float(np.trapezoid(y_inside, x_inside) / limit)
+
+
+def region_shares(truth: np.ndarray) -> np.ndarray:
+    """What a pixel is of its region: 1 / its size, 0 outside; N x H x W like `truth`."""
+    from skimage.measure import label
+
+    shares = np.zeros(truth.shape)
+    for share, mask in zip(shares, truth, strict=True):
+        labels = label(mask, connectivity=2)
+        share[mask] = 1 / np.bincount(labels.ravel())[labels[mask]]
+    return shares
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric as scoring, selection and reporting see it.
@@ -183,6 +264,8 @@ METRICS: dict[str, Metric] = {
         Metric("rmse", rmse, False, REGIONS, "images", "RMSE"),
         Metric("dice", dice, True, ("whole",), "mask", "Dice"),
         Metric("auroc", auroc, True, ("whole",), "score", "AUROC"),
+        Metric("ap", average_precision, True, ("whole",), "score", "AP"),
+        Metric("aupro", aupro, True, ("whole",), "score", "AUPRO"),
     )
 }
 

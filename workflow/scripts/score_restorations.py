@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from rgi.command import pin_threads, run
+from rgi.evaluation.metrics import METRICS
 from rgi.evaluation.scoring import Mask, score_restorations, write_scores
 
 
@@ -15,9 +16,7 @@ def main(
     restorations: Annotated[Path, typer.Option(help="restorations/{dataset}/{case}/{method}")],
     lam: Annotated[list[str], typer.Option(help="name of a folder in RESTORATIONS; repeated")],
     shards: Annotated[int, typer.Option(help="files in each of these folders")],
-    metrics: Annotated[
-        list[str], typer.Option(help="psnr, ssim, lpips, rmse, dice or auroc; repeated")
-    ],
+    metrics: Annotated[list[str], typer.Option(help=f"of {', '.join(METRICS)}; repeated")],
     mask: Annotated[Mask, typer.Option(help="what score > 0.5 is to the method")],
     output: Annotated[Path, typer.Option(help="CSV to write")],
 ) -> None:
