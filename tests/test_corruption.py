@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from rgi.corruption import (
     FILLS,
     MASKS,
     Block,
+    Case,
     Constant,
     Irregular,
     Noise,
@@ -319,3 +321,13 @@ def test_a_simulation_corrupts_the_same_generated_images_at_every_level(tmp_path
     inside = {level: case.corrupted[:, 0][case.mask].mean() for level, case in cases.items()}
     assert inside[-1] < -0.5 < 0.2 < inside[0.5]
     assert load_generator(tmp_path / "generator.pt").latent_dim == 8
+
+
+def test_a_case_keeps_the_kinds_of_its_defects_where_they_are_known(tmp_path):
+    images, mask = np.zeros((2, 1, 4, 4), np.float32), np.zeros((2, 4, 4), bool)
+    case = Case(images, images, mask, np.arange(2))
+    for kinds in (None, np.array(["crack", "good"])):
+        save_case(tmp_path / "case.npz", replace(case, kind=kinds))
+        found = load_case(tmp_path / "case.npz").kind
+        assert (found is None) == (kinds is None)
+        assert kinds is None or found.tolist() == kinds.tolist()

@@ -231,3 +231,30 @@ def test_scoring_and_selection_run_as_commands(tmp_path, shards):
     assert list(chosen.columns) == ["metric", "fold", "lam", "value"]
     assert chosen["metric"].unique().tolist() == ["psnr", "dice"]
     assert set(chosen["lam"]) <= {"0.1", "0.20"}
+
+
+def without_images(tmp_path, shards, keep=()):
+    """The shards of a detector: nothing is restored, but in the first pixels of `keep`."""
+    for (lam, number), arrays in shards.items():
+        nothing = np.full_like(arrays["restored"], np.nan)
+        if (lam, number) in keep:
+            nothing[0, 0, 0] = 0
+        path = tmp_path / "method" / lam / f"{number}.npz"
+        save_arrays(path, arrays | {"restored": nothing})
+
+
+def test_of_a_detector_that_restores_nothing_only_the_map_is_scored(tmp_path, shards):
+    expected = score(tmp_path, metrics=["auroc"], mask="none")
+    without_images(tmp_path, shards)
+
+    found = score(tmp_path, metrics=["psnr", "rmse", "auroc"], mask="none", restores=False)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_method_that_restores_must_not_hide_behind_nan(tmp_path, shards):
+    without_images(tmp_path, shards)
+    with pytest.raises(InputError, match=r"0\.1/0\.npz: restored .* diverged"):
+        score(tmp_path)
+    without_images(tmp_path, shards, keep=[("0.20", 1)])
+    with pytest.raises(InputError, match=r"0\.20/1\.npz: restored .* diverged"):
+        score(tmp_path, restores=False)

@@ -37,6 +37,7 @@ class Method:
     needs_mask: bool
     finds_mask: bool
     together: bool  # one job for all lambdas
+    restores: bool = True  # if not, it only finds corrupted pixels
 
     @property
     def mask(self) -> str:
@@ -299,7 +300,17 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
         need = "needs a grid `lam`" if has_lambda else "has no lambda; remove the key `lam`"
         raise InputError(f"{source}: methods.{name}.lam: {preset} {need}")
     lams = tuple(str(lam) for lam in entry["lam"]) if has_lambda else ("none",)
-    return Method(name, entry["family"], preset, lams, settings, needs_mask, finds_mask, together)
+    return Method(
+        name,
+        entry["family"],
+        preset,
+        lams,
+        settings,
+        needs_mask,
+        finds_mask,
+        together,
+        restores=entry.get("restores", True),
+    )
 
 
 def _check_generators(config: Mapping[str, Any], source: str) -> None:

@@ -1,6 +1,5 @@
 """Restoration files of one method against their case: one tidy table of values per image."""
 
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from tqdm import tqdm
 from rgi.corruption import Case, load_case
 from rgi.errors import InputError
 from rgi.evaluation.metrics import METRICS, Metric
-from rgi.files import load_arrays, write_whole
+from rgi.files import holds_array, load_arrays, write_whole
 
 COLUMNS = ["index", "lam", "metric", "region", "value"]
 COST_METRICS = ("seconds", "passes")
@@ -36,15 +35,18 @@ class Shard:
 def load_shard(path: Path) -> Shard:
     """Read a restoration file, with `seconds` and what the method left of OPTIONAL.
 
+    `restored` is NaN throughout where the method only finds corrupted pixels.
+
     Raises:
         InputError: the file is missing, damaged, incomplete or holds values that are not finite.
     """
     arrays = load_arrays(path, "restored", "score", "index", "seconds")
     told = {"seconds": arrays.pop("seconds")}
-    told |= load_arrays(path, *(name for name in OPTIONAL if _holds(path, name)))
+    told |= load_arrays(path, *(name for name in OPTIONAL if holds_array(path, name)))
     for name in ("restored", "score"):
         # NaN would later read as "not defined for this image" and make a failed method look good.
-        if not np.isfinite(arrays[name]).all():
+        nothing = name == "restored" and np.isnan(arrays[name]).all()
+        if not (nothing or np.isfinite(arrays[name]).all()):
             raise InputError(f"{path}: {name} has values that are not finite; the method diverged")
     return Shard(told=told, **arrays)
 
@@ -56,6 +58,7 @@ def score_restorations(
     shards: int,
     metrics: Sequence[str],
     mask: Mask,
+    restores: bool = True,
 ) -> pd.DataFrame:
     """Score every restoration {restorations}/{lam}/{shard}.npz of one method.
 
@@ -68,6 +71,7 @@ def score_restorations(
         metrics: names out of `METRICS`.
         mask: what score > 0.5 is. Dice needs a mask that the method found, AUROC one that it was
             not given (either would be trivial), the region `composite` one found or given.
+        restores: whether the method restores images; if not, no images are compared.
 
     Returns:
         A table with columns index, lam, metric, region, value; NaN where a value is not defined
@@ -80,27 +84,45 @@ def score_restorations(
         if name not in METRICS:
             raise InputError(f"metrics: {name!r} is unknown; allowed: {', '.join(METRICS)}")
     case = load_case(case_file)
-    row_of = {int(index): row for row, index in enumerate(case.index)}
+    compares_images = restores and not np.isnan(case.clean).all()
     parts = []
     for lam in tqdm(lams, desc=str(restorations), unit="lambda", mininterval=5):
-        seen: list[int] = []
-        for path in shard_files(restorations, lam, shards):
-            shard = load_shard(path)
-            rows = _matching_rows(path, shard, case, row_of)
+        for rows, shard in shards_of(case, case_file, restorations, lam, shards, restores):
             part = Case(case.clean[rows], case.corrupted[rows], case.mask[rows], case.index[rows])
             parts += [
                 pd.DataFrame(
                     dict(zip(COLUMNS, (shard.index, lam, metric, region, values), strict=True))
                 )
-                for metric, region, values in _values(part, shard, metrics, mask)
+                for metric, region, values in _values(part, shard, metrics, mask, compares_images)
             ]
-            seen += shard.index.tolist()
-        if sorted(seen) != sorted(row_of):
-            raise InputError(
-                f"{restorations / lam}: {shards} shards hold {len(seen)} images, "
-                f"{case_file} holds {len(row_of)}; each must be there once"
-            )
     return pd.concat(parts, ignore_index=True)
+
+
+def shards_of(
+    case: Case, case_file: Path, restorations: Path, lam: str, shards: int, restores: bool
+) -> Iterator[tuple[list[int], Shard]]:
+    """Yield the shards of one lambda, each with the rows of the case that it is about.
+
+    Raises:
+        InputError: a file is missing, damaged, does not fit the case or has no restored images
+            though the method `restores`; or not every image is there once.
+    """
+    row_of = {int(index): row for row, index in enumerate(case.index)}
+    seen: list[int] = []
+    for path in shard_files(restorations, lam, shards):
+        shard = load_shard(path)
+        rows = _matching_rows(path, shard, case, row_of)
+        if restores and len(rows) and np.isnan(shard.restored).any():
+            raise InputError(
+                f"{path}: restored has values that are not finite; the method diverged"
+            )
+        yield rows, shard
+        seen += shard.index.tolist()
+    if sorted(seen) != sorted(row_of):
+        raise InputError(
+            f"{restorations / lam}: {shards} shards hold {len(seen)} images, "
+            f"{case_file} holds {len(row_of)}; each must be there once"
+        )
 
 
 def shard_files(restorations: Path, lam: str, shards: int) -> list[Path]:
@@ -152,26 +174,25 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _values(
-    case: Case, shard: Shard, metrics: Sequence[str], mask: Mask
+    case: Case, shard: Shard, metrics: Sequence[str], mask: Mask, compares_images: bool
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield metric, region and one value per image of the shard."""
     for name, values in shard.told.items():
         yield name, "whole", values
     if not len(shard.index):
         return
-    has_truth = not np.isnan(case.clean).all()
     for metric in (METRICS[name] for name in metrics):
         for region in metric.regions:
-            if _applies(metric, region, mask, has_truth):
+            if _applies(metric, region, mask, compares_images):
                 yield metric.name, region, _measure(metric, region, case, shard)
 
 
-def _applies(metric: Metric, region: str, mask: Mask, has_truth: bool) -> bool:
+def _applies(metric: Metric, region: str, mask: Mask, compares_images: bool) -> bool:
     if metric.compares == "score":
         return mask != "given"
     if metric.compares == "mask":
         return mask == "found"
-    return has_truth and (region != "composite" or mask != "none")
+    return compares_images and (region != "composite" or mask != "none")
 
 
 def _measure(metric: Metric, region: str, case: Case, shard: Shard) -> np.ndarray:
@@ -203,8 +224,3 @@ def _matching_rows(path: Path, shard: Shard, case: Case, row_of: dict[int, int])
     if unknown := [int(index) for index in shard.index if int(index) not in row_of]:
         raise InputError(f"{path}: index {unknown[0]} is not in the case")
     return [row_of[int(index)] for index in shard.index]
-
-
-def _holds(path: Path, name: str) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return f"{name}.npy" in archive.namelist()

@@ -20,7 +20,11 @@ rule scores:
         shards=lambda wildcards: len(experiment.shards(wildcards.dataset, wildcards.case)),
         metrics=[f"--metrics={metric}" for metric in config["metrics"]],
         mask=lambda wildcards: experiment.methods[wildcards.method].mask,
+        restores=lambda wildcards: (
+            "" if experiment.methods[wildcards.method].restores else "--no-restores"
+        ),
     shell:
         "python $SCRIPTS/score_restorations.py --case {input.case:q}"
         " --restorations {params.directory:q} {params.lams}"
-        " --shards {params.shards} {params.metrics} --mask {params.mask} --output {output:q} > {log:q} 2>&1"
+        " --shards {params.shards} {params.metrics} --mask {params.mask}"
+        " {params.restores} --output {output:q} > {log:q} 2>&1"

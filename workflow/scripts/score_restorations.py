@@ -19,6 +19,7 @@ def main(
     metrics: Annotated[list[str], typer.Option(help=f"of {', '.join(METRICS)}; repeated")],
     mask: Annotated[Mask, typer.Option(help="what score > 0.5 is to the method")],
     output: Annotated[Path, typer.Option(help="CSV to write")],
+    restores: Annotated[bool, typer.Option(help="whether the method restores images")] = True,
 ) -> None:
     """Read a case and {restorations}/{lam}/{shard}.npz, write a CSV with one value per row.
 
@@ -26,7 +27,8 @@ def main(
     """
     if "lpips" in metrics:  # the only one that needs torch, which is slow to start
         pin_threads(1)
-    write_scores(output, score_restorations(case, restorations, lam, shards, metrics, mask))
+    scores = score_restorations(case, restorations, lam, shards, metrics, mask, restores)
+    write_scores(output, scores)
 
 
 if __name__ == "__main__":
