@@ -14,7 +14,7 @@ from PIL import Image
 
 from rgi.data import open_images, open_masks, prepare, save_preview, to_tensor, to_uint8
 from rgi.data.pictures import UnreadableImageError, crop_and_resize, decode, resize_mask
-from rgi.data.preparation import stream_array
+from rgi.data.preparation import draw_images, stream_array
 from rgi.data.sources import BRICK_BANDS, brick_corners
 from rgi.errors import InputError
 
@@ -164,6 +164,35 @@ def test_every_digit_is_in_exactly_one_part(tmp_path):
     assert np.abs(np.sort(written, axis=0) - np.sort(expected, axis=0)).max() < 0.05
     rows = read_info(tmp_path)["split"]["test"]
     assert np.array_equal(np.rint(written[len(parts[0]) :]), expected[rows])
+
+
+def test_fewer_training_images_are_drawn_and_the_test_images_stay(tmp_path):
+    settings = {"source": "digits", "resolution": 8, "test": 10}
+    for name, train in (("all", {}), ("few", {"train": 30}), ("again", {"train": 30})):
+        (tmp_path / name).mkdir()
+        prepare(settings | train, tmp_path / name, seed=0)
+    whole, few, again = (
+        np.load(tmp_path / name / "train.npy").reshape(-1, 64) for name in ("all", "few", "again")
+    )
+
+    assert len(few) == 30
+    np.testing.assert_array_equal(few, again)
+    rows = [np.flatnonzero((whole == image).all(axis=1))[0] for image in few]
+    assert rows == sorted(rows)
+    assert max(rows) > len(whole) / 2  # not only the first ones
+    same = [(tmp_path / name / "test.npy").read_bytes() for name in ("all", "few")]
+    assert same[0] == same[1]
+    info = yaml.safe_load((tmp_path / "few/info.yaml").read_text())
+    assert (info["settings"]["train"], info["counts"]["train"]) == (30, 30)
+
+
+def test_every_image_is_drawn_equally_often():
+    drawn = [list(draw_images(range(10), 3, seed)) for seed in range(2000)]
+    counts = np.bincount(np.ravel(drawn), minlength=10)
+
+    assert all(len(set(numbers)) == 3 for numbers in drawn)
+    assert np.abs(counts - 600).max() < 5 * np.sqrt(600 * 0.7)  # five standard deviations
+    assert list(draw_images(range(2), 3, 0)) == [0, 1]
 
 
 def test_brick_crops_for_testing_and_training_share_no_pixel():

@@ -17,7 +17,14 @@ from rgi.data.folder import FolderSettings, folder
 from rgi.data.kinds import save_kinds
 from rgi.data.magnetic_tile import MagneticTileSettings, magnetic_tile
 from rgi.data.preview import save_preview
-from rgi.data.sources import BrickSettings, DigitsSettings, Parts, brick, digits
+from rgi.data.sources import (
+    BrickSettings,
+    DigitsSettings,
+    Parts,
+    brick,
+    check_count,
+    digits,
+)
 from rgi.files import write_whole
 from rgi.settings import choose, read_settings
 
@@ -62,7 +69,8 @@ def prepare(values: Mapping[str, Any], directory: Path, seed: int) -> None:
     Beside them stand test_masks.npy and test_kinds.txt where the source knows masks and kinds.
 
     Args:
-        values: `source` (a name in SOURCES) and that source's settings.
+        values: `source` (a name in SOURCES) and that source's settings; besides, for a source that
+            does not count its training images itself, `train`: how many to draw at most.
         directory: results/datasets/{dataset}.
         seed: draws the split.
 
@@ -71,11 +79,31 @@ def prepare(values: Mapping[str, Any], directory: Path, seed: int) -> None:
     """
     kind, open_source = choose(SOURCES, values.get("source"), "datasets: source")
     options = {key: value for key, value in values.items() if key != "source"}
+    counts = "train" in {field.name for field in dataclasses.fields(kind)}
+    limit = {} if counts or "train" not in options else {"train": options.pop("train")}
     settings = read_settings(kind, options, f"datasets: {values['source']}")
     parts = open_source(settings, seed)
+    if limit:
+        check_count(f"datasets: {values['source']}: train", limit["train"])
+        parts = dataclasses.replace(parts, train=draw_images(parts.train, limit["train"], seed))
     _write_parts(parts, directory, settings.resolution, settings.channels)
     _write_preview(parts, directory)
-    _write_info(parts, directory, dataclasses.asdict(settings))
+    _write_info(parts, directory, dataclasses.asdict(settings) | limit)
+
+
+def draw_images(images: Iterable[np.ndarray], limit: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield at most `limit` of the images, drawn by `seed`, in their order; it holds so many.
+
+    Reservoir sampling (Vitter 1985): a stream's length is not known before its end.
+    """
+    generator = np.random.default_rng([seed, limit])
+    kept: list[tuple[int, np.ndarray]] = []
+    for number, image in enumerate(images):
+        if number < limit:
+            kept.append((number, image))
+        elif (place := generator.integers(number + 1)) < limit:
+            kept[place] = (number, image)
+    yield from (image for _, image in sorted(kept, key=lambda pair: pair[0]))
 
 
 def companions(values: Mapping[str, Any]) -> tuple[str, ...]:
