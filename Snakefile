@@ -50,6 +50,7 @@ rule all:
     default_target: True
     input:
         "reports/report.html",
+        experiment.files("results/defects/{dataset}/{case}/{method}.csv", "anomaly-detection"),
 
 
 include: "workflow/rules/data.smk"
@@ -64,4 +65,5 @@ for family in FAMILIES:
 
 include: "workflow/rules/scoring.smk"
 include: "workflow/rules/selection.smk"
+include: "workflow/rules/detection.smk"
 include: "workflow/rules/reporting.smk"

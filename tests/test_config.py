@@ -1,6 +1,7 @@
 """A bad config stops before any job: one line, the key, the value, what is allowed."""
 
 import copy
+import dataclasses
 import re
 import subprocess
 import sys
@@ -32,6 +33,7 @@ SOLVER = {
 }
 # (what is wrong, where, the bad value, words of the message)
 NAN = float("nan")
+ANOMALY = {"datasets": ["digits"], "cases": ["block"], "methods": ["rgi", "median"]}
 BAD = [
     ("unknown key", "sede", 1, r"'sede' was unexpected\); allowed: seed, device"),
     ("typo in a nested key", "datasets.digits.resolutoin", 16, "datasets.digits: .*resolutoin"),
@@ -138,6 +140,18 @@ BAD = [
     ("unknown truth", "tables.solver", SOLVER | {"cases": ["own"]}, "cases: 'own' .* are known"),
     ("no solver", "tables.solver", SOLVER | {"lines": {}}, "tables.solver.lines: {}"),
     ("a nameless line", "tables.solver", SOLVER | {"lines": {" ": ["rgi"]}}, "solver.lines: ' '"),
+    (
+        "a detector that is told",
+        "tables.anomaly-detection",
+        ANOMALY | {"methods": ["rgi", "pan-with-mask"]},
+        "anomaly-detection.methods: 'pan-with-mask' .* methods that are not given the mask",
+    ),
+    (
+        "clean images as defects",
+        "tables.anomaly-detection",
+        ANOMALY | {"cases": ["own"]},
+        "datasets.digits.masks: None",
+    ),
     ("no table", "tables", {"inpainting": None, "simulation": None}, "tables: all are null"),
     ("nothing to show", "metrics", ["rmse"], "metrics: .* psnr or ssim, which the inpainting"),
     ("no error to show", "metrics", ["psnr", "dice"], "metrics: .* rmse, which the simulation"),
@@ -243,6 +257,35 @@ def test_levels_of_the_solvers_are_those_of_the_simulation_for_every_data_set(co
     assert experiment.images("brick", "simulation_0") == images
     assert experiment.settings("simulation_0", "rgi")["stages"] == [[4, 200]]
     assert experiment.settings("block", "rgi")["stages"] == [[1, 240]]
+
+
+def test_detectors_need_a_metric_of_maps(config):
+    config["tables"] = {"anomaly-detection": ANOMALY}
+    with pytest.raises(InputError, match="metrics: .* dice or auroc, which show"):
+        read_experiment(config | {"metrics": ["psnr"]}, "own.yaml")
+
+
+def test_data_sets_that_differ_in_their_training_images_alone_are_a_series(config):
+    brick = config["datasets"]["brick"]
+    config["datasets"]["brick-100"] = brick | {"train": 100}
+    config["datasets"]["brick-small"] = brick | {"train": 100, "resolution": 8}
+    for name in ("brick-100", "brick-small"):
+        config["generators"][name] = copy.deepcopy(config["generators"]["brick"])
+    config["generators"]["brick-small"] |= {"widths": [8, 8], "images_stable": 8, "images_fade": 8}
+    config["tables"]["anomaly-detection"] = table = copy.deepcopy(ANOMALY)
+    table["datasets"] = ["digits", "brick", "brick-100"]
+    config["tables"]["inpainting"]["datasets"] = ["brick", "brick-100", "brick-small"]
+
+    assert read_experiment(config, "own.yaml").training_series() == [["brick", "brick-100"]]
+
+
+def test_a_detector_that_restores_nothing_is_not_for_inpainting(config):
+    experiment = read_experiment(config, "config.yaml")
+    median = dataclasses.replace(experiment.methods["median"], restores=False)
+    broken = dataclasses.replace(experiment, methods=experiment.methods | {"median": median})
+    with pytest.raises(InputError, match="inpainting.methods: 'median' .* that restore images"):
+        experiment_module._check_tables(broken, "config.yaml")
+    assert median.restores_option == "--no-restores"
 
 
 @pytest.mark.parametrize(("wrong", "key", "value", "words"), BAD, ids=[row[0] for row in BAD])

@@ -9,7 +9,8 @@ from PIL import Image
 
 from rgi.corruption import load_case, save_case
 from rgi.errors import InputError
-from rgi.evaluation.scoring import score_restorations
+from rgi.evaluation.detection import detect, load_maps, write_detection
+from rgi.evaluation.scoring import load_shard, score_restorations
 from rgi.evaluation.selection import select_lambda, write_selection
 from rgi.files import save_arrays
 from rgi.reporting.curves import (
@@ -18,6 +19,12 @@ from rgi.reporting.curves import (
     solver_figure,
     solver_seconds_figure,
 )
+from rgi.reporting.detection_lines import (
+    detection_curves_figure,
+    dice_by_defect_figure,
+    training_size_figure,
+)
+from rgi.reporting.detections import OUTLINE, ROWS, TRUTH, detection_strips, detections_figure
 from rgi.reporting.restorations import TILE, restoration_strip, restorations_figure
 from rgi.reporting.style import figure_style, looks, save_figure
 from rgi.reporting.tables import Request
@@ -224,3 +231,102 @@ def test_an_image_that_no_shard_holds_is_named(results):
     (results / "restorations/digits/block/l2/none/1.npz").unlink()
     with pytest.raises(InputError, match="no shard holds image 5"):
         restoration_strip(results, "digits", "block", ["l2"], [], rows=3)
+
+
+@pytest.fixture
+def detected(results):
+    """The case with kinds of defect in three images; l2 restores nothing."""
+    path = results / "cases/digits/block.npz"
+    case = load_case(path)
+    mask = case.mask.copy()
+    mask[1] = False
+    save_case(path, replace(case, mask=mask, kind=np.array(["dent", "good", "crack", "dent"])))
+    for method, lams in (("l2", ["none"]), ("rgi", ["0.1", "0.2"])):
+        folder = results / "restorations/digits/block" / method
+        for shard in folder.glob("none/*.npz"):
+            with np.load(shard) as arrays:
+                nothing = np.full_like(arrays["restored"], np.nan)
+                save_arrays(shard, {**arrays, "restored": nothing})
+        found = load_maps(path, folder, lams, 2, restores=method == "rgi")
+        write_detection(results / "detection/digits/block" / method, detect(*found, 2, 0))
+    return results
+
+
+DETECTORS = Request(["digits"], ["block"], ["l2", "rgi"])
+
+
+def test_detections_have_a_strip_per_kind_and_a_column_per_method(detected, saved):
+    crack, dent = detection_strips(detected, "digits", "block", ["l2", "rgi"])
+    case = load_case(detected / "cases/digits/block.npz")
+
+    assert (crack.title, dent.title) == ("digits, block, crack", "digits, block, dent")
+    assert list(dent.columns) == [TRUTH, "l2", "rgi"]
+    assert all(len(column) == len(ROWS) for column in dent.columns.values())
+    assert np.allclose(dent.columns[TRUTH][0] + dent.columns[TRUTH][1], 1)  # -clean and clean
+    assert len(np.unique(dent.columns["l2"][0])) == 1  # an empty panel
+    assert np.allclose(dent.columns["rgi"][0], 0.625)
+    found, truth = dent.columns["rgi"][2], dent.columns[TRUTH][2]
+    assert np.array_equal(found[truth == 1], truth[truth == 1])
+    around = np.isclose(found, OUTLINE).all(axis=-1)
+    assert around.any()
+    assert not (around & (truth[..., 0] == 1)).any()
+    assert case.mask[0].mean() == pytest.approx((truth[..., 0] == 1).mean())
+    _, _, (width, height) = saved(detections_figure(detected, DETECTORS))
+    assert width > 3 * TILE
+    assert height > 2 * len(ROWS) * TILE
+
+
+def test_curves_of_detection_have_a_line_per_method(detected, saved):
+    figure = detection_curves_figure(detected / "detection", DETECTORS)
+
+    assert [axes.get_ylabel() for axes in figure.axes] == ["true positive rate", "precision"]
+    for axes in figure.axes:
+        assert [line.get_label() for line in axes.lines] == ["l2", "rgi"]
+    # rgi's map is the truth, but in the image that is good now.
+    good = load_shard(detected / "restorations/digits/block/rgi/0.1/1.npz").score[0]
+    clean = ~load_case(detected / "cases/digits/block.npz").mask
+    roc = figure.axes[0].lines[1]
+    assert roc.get_xdata()[roc.get_ydata() == 1].min() == pytest.approx(good.sum() / clean.sum())
+    assert (roc.get_xdata()[-1], roc.get_ydata()[-1]) == (1, 1)
+    saved(figure)
+
+
+def test_dice_by_defect_has_the_mean_of_groups_of_growing_defects(detected, saved):
+    folder = detected / "detection/digits/block/rgi"
+    images = pd.read_csv(folder / "images.csv")
+    sizes = [5, 10, 10, 30, 40, 80, 81, 82, 83, 84]
+    levels = [0.5] * 4 + [0.8] * 6
+    many = pd.concat([images.iloc[[0]]] * len(sizes)).assign(
+        area=sizes, contrast=levels, dice=np.arange(10) / 10, lam="0.1"
+    )
+    many.to_csv(folder / "images.csv", index=False)
+    figure = dice_by_defect_figure(detected / "detection", replace(DETECTORS, methods=["rgi"]))
+    by_size, by_contrast = figure.axes
+
+    (line,) = by_size.containers
+    assert line[0].get_xdata().tolist() == pytest.approx([5, 10, 60, 81.5, 83.5])
+    assert line[0].get_ydata().tolist() == pytest.approx([0, 0.2, 0.45, 0.65, 0.85])
+    (line,) = by_contrast.containers
+    assert line[0].get_xdata().tolist() == pytest.approx([0.5, 0.8])
+    assert line[0].get_ydata().tolist() == pytest.approx([0.15, 0.65])
+    saved(figure)
+
+
+def test_training_size_is_drawn_in_its_order_by_data_sets_that_belong_together(saved):
+    rows = [
+        (dataset, "crack", kind, "rgi", metric, statistic, value, value - 0.1, value + 0.1)
+        for dataset, value in (("brick", 0.9), ("brick-100", 0.5), ("brick-300", 0.7))
+        for metric, statistic in (("dice", "mean"), ("auroc", "pooled"), ("aupro", "pooled"))
+        for kind in ("all", "crack")
+    ]
+    columns = ["dataset", "case", "kind", "method", "metric", "statistic", "value", "low", "high"]
+    table = pd.DataFrame(rows, columns=columns)
+    sizes = {"brick": 1000, "brick-100": 100, "brick-300": 300}
+    figure = training_size_figure(table, [list(sizes)], sizes)
+
+    assert [axes.get_ylabel() for axes in figure.axes] == ["Dice", "AUROC", "AUPRO"]
+    for axes in figure.axes:
+        (line,) = axes.containers
+        assert line[0].get_xdata().tolist() == pytest.approx([100, 300, 1000])
+        assert line[0].get_ydata().tolist() == [0.5, 0.7, 0.9]
+    saved(figure)

@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rgi.corruption import Case
 from rgi.errors import InputError
+from rgi.evaluation.detection import Maps, detect, read_summary, write_detection
 from rgi.evaluation.scoring import write_scores
 from rgi.evaluation.selection import assign_folds, select_lambda, write_selection
 from rgi.reporting.layout import (
     Block,
     Cell,
+    anomaly_blocks,
     cost_blocks,
     inpainting_blocks,
     lambda_sensitivity_blocks,
@@ -27,6 +30,7 @@ from rgi.reporting.tables import (
     MAKERS,
     Request,
     Scored,
+    anomaly_table,
     cost_table,
     inpainting_table,
     lambda_sensitivity_table,
@@ -61,6 +65,16 @@ def method_scores(rng, lams, has_mask):
     return pd.DataFrame(rows, columns=["index", "lam", "metric", "region", "value"])
 
 
+def detection():
+    """Two kinds of defect in six of twelve images, and a random map."""
+    rng, mask = np.random.default_rng(1), np.zeros((IMAGES, 6, 6), bool)
+    mask[:6, 1:3, 1:4] = True
+    images = np.zeros((IMAGES, 1, 6, 6), np.float32)
+    kind = np.array(["crack", "dent"] * 3 + ["good"] * 6)
+    maps = Maps({"0.1": rng.random(mask.shape) + mask / 2}, {"0.1": np.full(IMAGES, 20.0)})
+    return detect(Case(images, images, mask, np.arange(IMAGES), kind), maps, FOLDS, SEED)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Random scores of two methods on two data sets, and their selections."""
@@ -68,6 +82,7 @@ def folder(tmp_path_factory):
     places = [("digits", "block"), ("celeba", "block")]
     places += [("digits", f"simulation_{level}") for level in LEVELS]
     for (dataset, case), (method, lams) in itertools.product(places, LAMS.items()):
+        write_detection(folder / "detection" / dataset / case / method, detection())
         scores = method_scores(rng, lams, has_mask=method == "rgi")
         name = f"{dataset}/{case}/{method}.csv"
         write_scores(folder / "scores" / name, scores)
@@ -77,7 +92,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scored(folder):
-    return Scored(folder / "scores", folder / "selection", FOLDS, SEED)
+    return Scored(folder / "scores", folder / "selection", folder / "detection", FOLDS, SEED)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +115,7 @@ def test_every_table_has_the_columns_that_others_rely_on(scored, request_):
     assert list(cost_table(scored, request_).columns) == COLUMNS
     assert list(simulation.columns) == level
     assert list(lambda_sensitivity_table(scored, request_).columns) == [*COLUMNS, "chosen"]
+    assert list(anomaly_table(scored, request_).columns) == [*COLUMNS[:2], "kind", *COLUMNS[2:]]
     assert list(solver_table(scored, SOLVER).columns) == [*COLUMNS[:2], "line", *COLUMNS[2:]]
 
 
@@ -225,6 +241,33 @@ def test_a_solvers_quality_and_cost_are_held_out_and_its_objective_is_at_the_com
     assert row["lam"] == (lam_of[chooser, "all"] if chooser else "0.1")
 
 
+def test_the_anomaly_table_holds_what_was_detected_in_every_case(folder, scored, request_):
+    table = anomaly_table(scored, request_)
+    own = read_summary(folder / "detection/celeba/block/rgi")
+    rows = table[(table["dataset"] == "celeba") & (table["method"] == "rgi")]
+
+    pd.testing.assert_frame_equal(rows[own.columns].reset_index(drop=True), own)
+    assert len(table) == 4 * len(own)
+    assert table["published"].isna().all()
+
+
+def test_table_2_has_dice_first_and_a_row_per_kind(scored, request_):
+    table = anomaly_table(scored, request_)
+    blocks = anomaly_blocks(table)
+
+    assert [block.title.split()[0] for block in blocks[:2]] == ["Dice", "Dice"]
+    assert "oracle" in blocks[1].title
+    assert len(blocks) == 8
+    assert list(blocks[0].labels) == ["data set", "case", "kind"]
+    assert blocks[0].methods == ["l2", "rgi"]
+    assert [keys for keys, _ in blocks[0].rows] == [
+        (dataset, "block", kind)
+        for dataset in ("digits", "celeba")
+        for kind in ("all", "crack", "dent")
+    ]
+    assert list(anomaly_blocks(table[table["kind"] == "all"])[0].labels) == ["data set", "case"]
+
+
 def test_a_solver_without_lambda_has_no_objective_to_compare(scored):
     table = solver_table(scored, SOLVER)
     plain = table[table["line"] == "plain"]
@@ -338,10 +381,12 @@ def test_the_script_writes_csv_markdown_and_latex(folder, tmp_path, name):
         name=name,
         scores=folder / "scores",
         selection=folder / "selection",
-        table=json.dumps(table),
+        detection=folder / "detection",
+        table=[json.dumps(table), json.dumps(table | {"methods": ["rgi"]})],
         folds=FOLDS,
         seed=SEED,
         **outputs,
     )
 
     assert all(path.stat().st_size > 200 for path in outputs.values())
+    assert not pd.read_csv(outputs["output_csv"]).duplicated().any()

@@ -69,13 +69,17 @@ def copied(root):
 
 
 def test_every_artifact_is_there(finished):
-    for name in ("inpainting", "simulation", "cost", "lambda-sensitivity"):
+    for name in ("inpainting", "anomaly-detection", "simulation", "cost", "lambda-sensitivity"):
         for suffix in ("csv", "md", "tex"):
             assert (finished / f"reports/tables/{name}.{suffix}").stat().st_size
-    for name in ("restorations", "simulation", "lambda-sensitivity"):
+    drawn = ["restorations", "simulation", "lambda-sensitivity"]
+    for name in [*drawn, "detections", "detection-curves", "dice-by-defect"]:
         for suffix in ("png", "pdf"):
             assert (finished / f"reports/figures/{name}.{suffix}").stat().st_size
     assert "<html" in (finished / "reports/report.html").read_text()
+    for method in ("median", "rgi"):
+        table = pd.read_csv(finished / f"results/defects/digits/block/{method}.csv")
+        assert {"index", "area", "length", "width"} < set(table.columns)
 
 
 def test_every_method_of_the_config_keeps_the_contract(finished, configured):
@@ -113,9 +117,13 @@ def test_one_more_lambda_runs_only_what_follows_from_it(finished, tmp_path):
         "restore_inversion",
         "scores",
         "selection",
+        "detection",
+        "defects",
         "table",
         "figure",
         "figure_restorations",
+        "figure_detections",
+        "figure_detection_lines",
         "report",
         "all",
     }
@@ -177,18 +185,50 @@ def test_tables_do_not_depend_on_the_shard_size(finished, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("dropped", "shown", "figures"),
+    ("kept", "shown", "figures"),
     [
-        ("inpainting", {"simulation"}, 1),
-        ("simulation", {"inpainting", "cost", "lambda-sensitivity"}, 2),
+        ("simulation", {"simulation"}, 1),
+        ("inpainting", {"inpainting", "cost", "lambda-sensitivity"}, 2),
+        ("anomaly-detection", {"anomaly-detection", "cost", "lambda-sensitivity"}, 4),
     ],
 )
-def test_either_table_can_be_had_alone(tmp_path, dropped, shown, figures):
-    path = changed(tmp_path, lambda overlay: overlay["tables"].update({dropped: None}))
-    found = jobs(snakemake(tmp_path, "--configfile", path, "-n"))
+def test_any_table_can_be_had_alone(tmp_path, kept, shown, figures):
+    def change(overlay):
+        overlay["tables"] |= {name: None for name in overlay["tables"] if name != kept}
+
+    found = jobs(snakemake(tmp_path, "--configfile", changed(tmp_path, change), "-n"))
     assert found["table"] == len(shown)
-    assert found.get("figure", 0) + found.get("figure_restorations", 0) == figures
+    assert sum(count for name, count in found.items() if name.startswith("figure")) == figures
     assert found["report"] == 1
+    assert ("detection" in found) == ("defects" in found) == (kept == "anomaly-detection")
+
+
+def test_tables_may_differ_in_data_sets_cases_and_methods(tmp_path):
+    """What they have in common, cost and sensitivity to lambda, is about the rows of both."""
+
+    def change(overlay):
+        table = {"datasets": ["brick"], "cases": ["random"], "methods": ["median", "rgi"]}
+        overlay["tables"]["anomaly-detection"] = table
+        overlay["tables"]["inpainting"]["methods"] = ["median"]
+        overlay["tables"]["simulation"] = None
+
+    path = changed(tmp_path, change)
+    found = jobs(snakemake(tmp_path, "--configfile", path, "-n"))
+    assert found["scores"] == 3
+    assert found["detection"] == 2
+    output = snakemake(tmp_path, "reports/tables/cost.csv", "--configfile", path, "-n", "-p")
+    assert output.count("--table") == 2
+
+
+def test_results_against_the_training_set_are_drawn_where_it_alone_differs(tmp_path):
+    def change(overlay):
+        overlay["datasets"]["brick-32"] = {**overlay["datasets"]["brick"], "source": "brick"}
+        overlay["datasets"]["brick-32"]["train"] = 32
+        overlay["generators"]["brick-32"] = overlay["generators"]["brick"]
+        overlay["tables"]["anomaly-detection"]["datasets"] = ["brick", "brick-32"]
+
+    found = jobs(snakemake(tmp_path, "--configfile", changed(tmp_path, change), "-n"))
+    assert found["figure_training_size"] == 1
 
 
 def test_the_study_of_solvers_makes_its_table_and_figures(tmp_path):

@@ -44,6 +44,11 @@ class Method:
         """What `score > 0.5` is to the method: a mask `given` or `found`, or `none`."""
         return "given" if self.needs_mask else "found" if self.finds_mask else "none"
 
+    @property
+    def restores_option(self) -> str:
+        """How scripts are told that there are no restored images, or nothing."""
+        return "" if self.restores else "--no-restores"
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -87,7 +92,9 @@ class Experiment:
                     yield dataset, case, method
 
     def files(self, pattern: str, table: str) -> list[str]:
-        """The pattern filled in for every row of a table."""
+        """The pattern filled in for every row of a table; none for one that is not asked for."""
+        if self.config["tables"][table] is None:
+            return []
         names = ("dataset", "case", "method")
         return [pattern.format(**dict(zip(names, row, strict=True))) for row in self.rows(table)]
 
@@ -100,6 +107,15 @@ class Experiment:
         return list(
             dict.fromkeys(d for name in self.tables() for d in self.table(name)["datasets"])
         )
+
+    def training_series(self) -> list[list[str]]:
+        """Data sets of the anomaly-detection table that differ in their training images alone."""
+        table = self.config["tables"]["anomaly-detection"]
+        alike: dict[str, list[str]] = {}
+        for name in table["datasets"] if table else []:
+            entry = {k: v for k, v in self.config["datasets"][name].items() if k != "train"}
+            alike.setdefault(as_json(entry), []).append(name)
+        return [names for names in alike.values() if len(names) > 1]
 
     def simulated(self, case: str) -> Mapping[str, Any]:
         """Settings of a simulation's case at any level: its corruption and how many images."""
@@ -374,9 +390,15 @@ def _check_tables(experiment: Experiment, source: str) -> None:
                 raise InputError(f"{source}: generators: no entry for data set {dataset!r}")
             for case in table.get("cases") or [table["case"]]:
                 _check_block(config, dataset, case, source)
-                if name == "inpainting":
-                    _check_given(config, dataset, case, source)
-    for name, check in (("simulation", _check_simulation), ("solver", _check_solver)):
+                if name in ("inpainting", "anomaly-detection"):
+                    _check_given(config, name, dataset, case, source)
+    checks = {
+        "inpainting": _check_inpainting,
+        "anomaly-detection": _check_detection,
+        "simulation": _check_simulation,
+        "solver": _check_solver,
+    }
+    for name, check in checks.items():
         if config["tables"][name] is not None:
             check(experiment, config["tables"][name], source)
 
@@ -396,7 +418,9 @@ def _has_masks(config: Mapping[str, Any], dataset: str) -> bool:
     return "test_masks.npy" in companions(config["datasets"][dataset])
 
 
-def _check_given(config: Mapping[str, Any], dataset: str, case: str, source: str) -> None:
+def _check_given(
+    config: Mapping[str, Any], table: str, dataset: str, case: str, source: str
+) -> None:
     """Images that have masks are corrupted already, those without are clean."""
     given = config["cases"][case]["corruption"] == "given"
     has_masks = _has_masks(config, dataset)
@@ -405,7 +429,7 @@ def _check_given(config: Mapping[str, Any], dataset: str, case: str, source: str
         raise _error(source, ("datasets", dataset, "masks"), None, allowed)
     if has_masks and not given:
         allowed = f"cases of corruption given, since data set {dataset!r} has masks"
-        raise _error(source, ("tables", "inpainting", "cases"), case, allowed)
+        raise _error(source, ("tables", table, "cases"), case, allowed)
 
 
 def _check_block(config: Mapping[str, Any], dataset: str, case: str, source: str) -> None:
@@ -416,6 +440,20 @@ def _check_block(config: Mapping[str, Any], dataset: str, case: str, source: str
     if size > resolution:
         allowed = f"at most {resolution}, the resolution of data set {dataset}"
         raise _error(source, ("cases", case, "size"), size, allowed)
+
+
+def _check_inpainting(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
+    for name in table["methods"]:
+        if not experiment.methods[name].restores:
+            path = ("tables", "inpainting", "methods")
+            raise _error(source, path, name, "methods that restore images")
+
+
+def _check_detection(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
+    for name in table["methods"]:
+        if experiment.methods[name].needs_mask:
+            path = ("tables", "anomaly-detection", "methods")
+            raise _error(source, path, name, "methods that are not given the mask")
 
 
 def _check_simulation(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
@@ -486,6 +524,8 @@ def _check_metrics(experiment: Experiment, source: str) -> None:
             needed.append(({"psnr", "ssim"}, "psnr or ssim, which the inpainting table shows"))
         if "given" in kinds:
             needed.append(({"dice", "auroc"}, "dice or auroc, since there is no clean image"))
+    if config["tables"]["anomaly-detection"] is not None:
+        needed.append(({"dice", "auroc"}, "dice or auroc, which show how much lambda matters"))
     if config["tables"]["simulation"] is not None:
         needed.append(({"rmse"}, "rmse, which the simulation shows"))
     if config["tables"]["solver"] is not None:

@@ -36,6 +36,21 @@ TABLES = {
         "rescaled one by one to their own minimum and maximum. Medians and RMSE are in the CSV "
         "file.",
     ),
+    "anomaly-detection": Caption(
+        "Anomaly detection",
+        "How well the pixels of defects are found, with 95% bootstrap intervals over images in "
+        "brackets. Every number is of the same maps and masks: each image counts at the lambda and "
+        "the threshold that together have the best mean Dice on the other folds' images, all kinds "
+        "of defect among them. Only the oracle's threshold is chosen with the image's own truth, "
+        "as in the code of the RGI paper; it is no method's result. Dice, AUROC of each image and "
+        "PSNR are means over the images with a defect. Of all pixels together means one ranking of "
+        "the pixels of all test images, as in the usual protocol; a kind of defect is then joined "
+        "by the defect-free images. AUPRO gives every connected defect the same weight, whatever "
+        "its size. AUROC is misleading where defects are small: almost all pixels are clean. "
+        "AUROC of images needs defect-free test images. PSNR compares the restored with the clean "
+        "image, where that is known. A method that is given the mask does not appear. Medians are "
+        "in the CSV file.",
+    ),
     "simulation": Caption(
         "Simulation",
         "Corrupted images made of the generator's own images, so an exact restoration exists. "
@@ -82,6 +97,38 @@ FIGURES = {
         "is that of PSNR or, where that is not scored, of the next metric; it is chosen on all "
         "test images, those shown among them. A good method looks like the truth, also where the "
         "input is corrupted.",
+    ),
+    "detections": Caption(
+        "Defects found, side by side",
+        "The first test image of each kind of defect, not picked by hand (figures 4 and 8 to 10 of "
+        "the RGI paper). First column, from the top: the input, the clean image where it is known, "
+        "the true mask. Then every method: the background that it restored, empty for those that "
+        "restore none; its score map, yellow where it is highest, each map in its own range; the "
+        "mask it found (white) with the outline of the true defect, at the lambda and threshold "
+        "chosen on other images. A good mask fills its outline and nothing else.",
+    ),
+    "detection-curves": Caption(
+        "Detection: ROC and precision-recall curves",
+        "All pixels of all test images in one ranking, at the lambdas of the table. Above: the "
+        "part of the corrupted pixels that is found against the part of the clean pixels called "
+        "corrupted; nearer to the top left is better. Below: the part of the found pixels that is "
+        "corrupted against the part that is found; nearer to the top right is better, and where "
+        "defects are small this one tells methods apart.",
+    ),
+    "dice-by-defect": Caption(
+        "Which defects are hard to find",
+        "Mean Dice at the held-out threshold against the size of the defect, in pixels of an "
+        "image, and against its contrast: mean |corrupted - clean| of its pixels (black to white "
+        "is 2) or, where the clean image is unknown, the distance of its mean from that of the "
+        "pixels around it. All cases of a data set together; images are put into five groups of "
+        "equally many. Bars are 95% bootstrap intervals over images; points stand slightly apart "
+        "so that they can be told apart.",
+    ),
+    "training-size": Caption(
+        "How many clean images are needed",
+        "Held-out Dice, AUROC and AUPRO of all pixels together against the number of images that "
+        "generator and detectors were trained on, test images being the same. Bars are 95% "
+        "bootstrap intervals over test images; they do not hold the chance of training.",
     ),
     "simulation": Caption(
         "Simulation: error against the mean of the noise",

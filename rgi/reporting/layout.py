@@ -22,6 +22,19 @@ DECIMALS = {"psnr": 2, "passes": 0}
 IMAGE_METRICS = ("psnr", "ssim", "lpips")
 CHOOSING_METRICS = ("psnr", "ssim", "dice")
 SOLVER_METRICS = ("psnr", "rmse", "dice", "objective", "passes", "seconds")
+ANOMALY_TITLES = {
+    ("dice", "mean"): "Dice ↑, threshold chosen on the other folds",
+    (
+        "dice-oracle",
+        "mean",
+    ): "Dice ↑ at the oracle's threshold, the best for each image (the paper's)",
+    ("auroc", "pooled"): "AUROC ↑ of all pixels together",
+    ("ap", "pooled"): "Average precision ↑ of all pixels together",
+    ("aupro", "pooled"): "AUPRO ↑ of all pixels together, up to a false positive rate of 0.3",
+    ("image-auroc", "pooled"): "AUROC ↑ of images, each counted by its highest pixel",
+    ("auroc", "mean"): "AUROC ↑ of each image, mean (the paper's)",
+    ("psnr", "mean"): "PSNR (dB) ↑ of the restored background",
+}
 NOTHING = "–"
 SHORTEST = 0.001  # seconds, below which a number would say more about the clock
 
@@ -64,6 +77,24 @@ def inpainting_blocks(table: pd.DataFrame) -> list[Block]:
     masks = means[means["metric"].isin(["dice", "auroc"])]
     blocks.append(_method_block("Corrupted pixels found", masks, ["dataset", "case"]))
     return [*filter(None, blocks), *_lambda_block(images[images["region"] == "whole"])]
+
+
+def anomaly_blocks(table: pd.DataFrame) -> list[Block]:
+    """Table 2's layout, a block per metric, Dice first: rows data set, case and kind of defect."""
+    labels = ["dataset", "case", *([] if set(table["kind"]) == {"all"} else ["kind"])]
+    names = {"dataset": "data set"}
+    methods = list(table["method"].unique())
+    blocks = []
+    for (metric, statistic), title in ANOMALY_TITLES.items():
+        own = table[(table["metric"] == metric) & (table["statistic"] == statistic)]
+        if own["value"].isna().all():
+            continue
+        rows = []
+        for keys, group in own.groupby(labels, sort=False):
+            cells = {row.method: _cell(row) for row in _each(group)}
+            rows.append((keys, [cells.get(method, Cell(NOTHING)) for method in methods]))
+        blocks.append(Block(title, [names.get(label, label) for label in labels], methods, rows))
+    return blocks
 
 
 def simulation_blocks(table: pd.DataFrame) -> list[Block]:
@@ -141,6 +172,7 @@ def _at_lambda(metric: str, means: pd.DataFrame) -> str:
 
 LAYOUTS: dict[str, Callable[[pd.DataFrame], list[Block]]] = {
     "inpainting": inpainting_blocks,
+    "anomaly-detection": anomaly_blocks,
     "simulation": simulation_blocks,
     "solver": solver_blocks,
     "cost": cost_blocks,

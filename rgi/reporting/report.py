@@ -23,6 +23,11 @@ from rgi.reporting.tables import COLUMNS_OF
 ORDER = (
     "inpainting",
     "restorations",
+    "anomaly-detection",
+    "detections",
+    "detection-curves",
+    "dice-by-defect",
+    "training-size",
     "simulation",
     "solver",
     "solver-seconds",

@@ -92,19 +92,19 @@ def restoration_strip(
         selection = read_selection(results / "selection" / dataset / case / f"{method}.csv")
         lam = reference_lambda(selection)
         folder = results / "restorations" / dataset / case / method / lam
-        images, scores = _first_images(folder, wanted)
+        images, scores = first_images(folder, wanted)
         name = "\n".join(wrap(method, TITLE_WIDTH))
         under = "" if lam == "none" else f"\nλ = {lam}"
-        restored.append(Column(name + under, _pictures(images), opens=not restored))
+        restored.append(Column(name + under, pictures(images), opens=not restored))
         if method in finds_mask:
-            masks.append(Column(f"{name}\nmask", _pictures(_as_images(scores > FOUND))))
+            masks.append(Column(f"{name}\nmask", pictures(as_images(scores > FOUND))))
     unknown = np.isnan(truth.clean).all()
-    true_mask = _pictures(_as_images(truth.mask[:rows]))
+    true_mask = pictures(as_images(truth.mask[:rows]))
     return Strip(
         f"{dataset}, {case}",
         [
-            Column("input", _pictures(truth.corrupted[:rows])),
-            Column("truth\nunknown" if unknown else "truth", _pictures(truth.clean[:rows])),
+            Column("input", pictures(truth.corrupted[:rows])),
+            Column("truth\nunknown" if unknown else "truth", pictures(truth.clean[:rows])),
             *restored,
             Column("true\nmask", true_mask, opens=True),
             *masks,
@@ -112,7 +112,7 @@ def restoration_strip(
     )
 
 
-def _first_images(folder: Path, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def first_images(folder: Path, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Restored images and scores of the wanted indices, out of as few shards as hold them."""
     needed = [int(index) for index in wanted]
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -130,11 +130,12 @@ def _first_images(folder: Path, wanted: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.stack([found[i][0] for i in needed]), np.stack([found[i][1] for i in needed])
 
 
-def _as_images(masks: np.ndarray) -> np.ndarray:
+def as_images(masks: np.ndarray) -> np.ndarray:
+    """Masks N x H x W as images N x 1 x H x W, white where True."""
     return np.where(masks[:, None], 1.0, -1.0)
 
 
-def _pictures(images: np.ndarray) -> np.ndarray:
+def pictures(images: np.ndarray) -> np.ndarray:
     """N x C x H x W in [-1, 1] -> N x TILE x TILE x 3 in [0, 1], by the nearest pixel.
 
     NaN, an unknown truth, becomes an empty panel.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from rgi.evaluation.detection import read_summary
 from rgi.evaluation.intervals import STATISTICS, Statistic, root_mean_square, summarise
 from rgi.evaluation.metrics import METRICS
 from rgi.evaluation.scoring import COST_METRICS, read_scores
@@ -31,8 +32,10 @@ COLUMNS = [
 SIMULATION_COLUMNS = [*COLUMNS[:2], "level", *COLUMNS[2:]]
 SENSITIVITY_COLUMNS = [*COLUMNS, "chosen"]
 SOLVER_COLUMNS = [*COLUMNS[:2], "line", *COLUMNS[2:]]
+ANOMALY_COLUMNS = [*COLUMNS[:2], "kind", *COLUMNS[2:]]
 COLUMNS_OF = {
     "inpainting": COLUMNS,
+    "anomaly-detection": ANOMALY_COLUMNS,
     "simulation": SIMULATION_COLUMNS,
     "solver": SOLVER_COLUMNS,
     "cost": COLUMNS,
@@ -65,10 +68,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Scored:
-    """Where scores and selections lie, and how the selections were made."""
+    """Where scores, selections and detections lie, and how the selections were made."""
 
     scores: Path
     selection: Path
+    detection: Path
     folds: int
     seed: int
 
@@ -97,6 +101,27 @@ def inpainting_table(scored: Scored, request: Request) -> pd.DataFrame:
                 paper = published_value(dataset, case, method, row["metric"])
             rows.append(row | {"published": paper})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def anomaly_table(scored: Scored, request: Request) -> pd.DataFrame:
+    """Held-out Dice, pooled curves' areas and the background's PSNR, per kind of defect and of all.
+
+    The paper's table 2 is on images and with a generator of its own, so that no number of it is
+    comparable.
+
+    Returns:
+        A table with `ANOMALY_COLUMNS`, see `rgi.evaluation.detection.Detection`.
+
+    Raises:
+        InputError: a detection is missing or damaged.
+    """
+    tables = [
+        read_summary(scored.detection / dataset / case / method).assign(
+            dataset=dataset, case=case, method=method, published=None
+        )
+        for dataset, case, method in request
+    ]
+    return pd.concat(tables, ignore_index=True)[ANOMALY_COLUMNS]
 
 
 def simulation_table(scored: Scored, request: Request) -> pd.DataFrame:
@@ -189,6 +214,7 @@ def solver_table(scored: Scored, request: Request) -> pd.DataFrame:
 
 MAKERS: dict[str, Callable[[Scored, Request], pd.DataFrame]] = {
     "inpainting": inpainting_table,
+    "anomaly-detection": anomaly_table,
     "simulation": simulation_table,
     "solver": solver_table,
     "cost": cost_table,

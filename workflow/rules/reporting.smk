@@ -9,27 +9,47 @@ localrules:
 # own: it is there for its errors, and its CSV names the lambdas. The solver table holds its cost.
 TABLES = {
     "inpainting": ["inpainting", "cost", "lambda-sensitivity"],
+    "anomaly-detection": ["anomaly-detection", "cost", "lambda-sensitivity"],
     "simulation": ["simulation"],
     "solver": ["solver"],
 }
 FIGURES = {
     "inpainting": ["restorations", "lambda-sensitivity"],
+    "anomaly-detection": [
+        "detections",
+        "detection-curves",
+        "dice-by-defect",
+        *(["training-size"] if experiment.training_series() else []),
+        "lambda-sensitivity",
+    ],
     "simulation": ["simulation"],
     "solver": ["solver", "solver-seconds"],
 }
 TABLE_OF_FIGURE = {"solver-seconds": "solver"}  # others are drawn from the table of their name
-ABOUT = {name: about for about in experiment.tables() for name in TABLES[about]}
-ASKED_FIGURES = [name for about in experiment.tables() for name in FIGURES[about]]
+# Which tables of the config a printed one is about: one, or all that have it in common.
+ABOUT = {
+    name: [about for about in experiment.tables() if name in TABLES[about]]
+    for asked in experiment.tables()
+    for name in TABLES[asked]
+}
+ASKED_FIGURES = list(dict.fromkeys(f for about in experiment.tables() for f in FIGURES[about]))
+# Figures that need more than a table, with rules of their own.
+OF_MORE = ["restorations", "detections", "detection-curves", "dice-by-defect", "training-size"]
+SCORED = [
+    "results/scores/{dataset}/{case}/{method}.csv",
+    "results/selection/{dataset}/{case}/{method}.csv",
+]
+MADE_OF = {"anomaly-detection": ["results/detection/{dataset}/{case}/{method}/summary.csv"]}
 
 
 rule table:
     input:
-        scores=lambda wildcards: experiment.files(
-            "results/scores/{dataset}/{case}/{method}.csv", ABOUT[wildcards.table]
-        ),
-        selection=lambda wildcards: experiment.files(
-            "results/selection/{dataset}/{case}/{method}.csv", ABOUT[wildcards.table]
-        ),
+        lambda wildcards: [
+            path
+            for pattern in MADE_OF.get(wildcards.table, SCORED)
+            for about in ABOUT[wildcards.table]
+            for path in experiment.files(pattern, about)
+        ],
     output:
         csv=report("reports/tables/{table}.csv", category="Tables", labels={"table": "{table}"}),
         md="reports/tables/{table}.md",
@@ -46,7 +66,9 @@ rule table:
         mem_mb=1000,
         runtime=10,
     params:
-        table=lambda wildcards: as_json(experiment.table(ABOUT[wildcards.table])),
+        tables=lambda wildcards: [
+            f"--table={as_json(experiment.table(about))}" for about in ABOUT[wildcards.table]
+        ],
         published=lambda wildcards: (
             [f"--as-published={row}" for row in experiment.as_published()]
             if wildcards.table == "inpainting"
@@ -55,8 +77,9 @@ rule table:
         folds=config["folds"],
         seed=config["seed"],
     shell:
-        "python $SCRIPTS/make_table.py --name {wildcards.table} --table {params.table:q}"
-        " --scores results/scores --selection results/selection {params.published}"
+        "python $SCRIPTS/make_table.py --name {wildcards.table} {params.tables:q}"
+        " --scores results/scores --selection results/selection --detection results/detection"
+        " {params.published}"
         " --folds {params.folds} --seed {params.seed}"
         " --output-csv {output.csv:q} --output-md {output.md:q} --output-tex {output.tex:q}"
         " > {log:q} 2>&1"
@@ -111,6 +134,114 @@ if "inpainting" in experiment.tables():
             " {params.masks} --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
 
 
+if "anomaly-detection" in experiment.tables():
+
+    localrules:
+        figure_detections,
+        figure_detection_lines,
+        figure_training_size,
+
+    rule figure_detections:
+        input:
+            cases=[
+                f"results/cases/{dataset}/{case}.npz"
+                for dataset, case in dict.fromkeys(
+                    row[:2] for row in experiment.rows("anomaly-detection")
+                )
+            ],
+            detection=experiment.files(
+                "results/detection/{dataset}/{case}/{method}/images.csv", "anomaly-detection"
+            ),
+            restorations=[
+                path
+                for row in experiment.rows("anomaly-detection")
+                for path in experiment.restorations(*row)
+            ],
+        output:
+            png=report(
+                "reports/figures/detections.png",
+                category="Figures",
+                labels={"figure": "detections"},
+            ),
+            pdf="reports/figures/detections.pdf",
+        log:
+            "results/logs/figure/detections.log",
+        benchmark:
+            "results/benchmarks/figure/detections.tsv"
+        conda:
+            "../../envs/rgi.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            table=as_json(experiment.table("anomaly-detection")),
+        shell:
+            "python $SCRIPTS/figure_detections.py --results results --table {params.table:q}"
+            " --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
+
+    rule figure_detection_lines:
+        input:
+            experiment.files(
+                "results/detection/{dataset}/{case}/{method}/curves.csv", "anomaly-detection"
+            ),
+            experiment.files(
+                "results/detection/{dataset}/{case}/{method}/images.csv", "anomaly-detection"
+            ),
+        output:
+            png=report(
+                "reports/figures/{figure}.png", category="Figures", labels={"figure": "{figure}"}
+            ),
+            pdf="reports/figures/{figure}.pdf",
+        log:
+            "results/logs/figure/{figure}.log",
+        benchmark:
+            "results/benchmarks/figure/{figure}.tsv"
+        wildcard_constraints:
+            figure="detection-curves|dice-by-defect",
+        conda:
+            "../../envs/rgi.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            table=as_json(experiment.table("anomaly-detection")),
+        shell:
+            "python $SCRIPTS/figure_detection_lines.py --name {wildcards.figure}"
+            " --detection results/detection --table {params.table:q}"
+            " --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
+
+    rule figure_training_size:
+        input:
+            table="reports/tables/anomaly-detection.csv",
+            train=[
+                f"results/datasets/{dataset}/train.npy"
+                for series in experiment.training_series()
+                for dataset in series
+            ],
+        output:
+            png=report(
+                "reports/figures/training-size.png",
+                category="Figures",
+                labels={"figure": "training-size"},
+            ),
+            pdf="reports/figures/training-size.pdf",
+        log:
+            "results/logs/figure/training-size.log",
+        benchmark:
+            "results/benchmarks/figure/training-size.tsv"
+        conda:
+            "../../envs/rgi.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            series=[f"--series={','.join(names)}" for names in experiment.training_series()],
+        shell:
+            "python $SCRIPTS/figure_training_size.py --table {input.table:q}"
+            " --datasets results/datasets {params.series:q}"
+            " --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
+
+
 rule figure:
     input:
         lambda wildcards: (
@@ -126,7 +257,7 @@ rule figure:
     benchmark:
         "results/benchmarks/figure/{figure}.tsv"
     wildcard_constraints:
-        figure="|".join(name for name in ASKED_FIGURES if name != "restorations"),
+        figure="|".join(name for name in ASKED_FIGURES if name not in OF_MORE) or "$.",
     conda:
         "../../envs/rgi.yaml"
     resources:

@@ -20,9 +20,7 @@ rule scores:
         shards=lambda wildcards: len(experiment.shards(wildcards.dataset, wildcards.case)),
         metrics=[f"--metrics={metric}" for metric in config["metrics"]],
         mask=lambda wildcards: experiment.methods[wildcards.method].mask,
-        restores=lambda wildcards: (
-            "" if experiment.methods[wildcards.method].restores else "--no-restores"
-        ),
+        restores=lambda wildcards: experiment.methods[wildcards.method].restores_option,
     shell:
         "python $SCRIPTS/score_restorations.py --case {input.case:q}"
         " --restorations {params.directory:q} {params.lams}"
