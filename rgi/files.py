@@ -61,9 +61,3 @@ def load_arrays(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[s
         raise InputError(
             f"{path}: not a readable .npz file ({error}); expected arrays {', '.join(names)}"
         ) from None
-
-
-def holds_array(path: Path, name: str) -> bool:
-    """Whether a readable .npz file holds an array of this name."""
-    with zipfile.ZipFile(path) as archive:
-        return f"{name}.npy" in archive.namelist()

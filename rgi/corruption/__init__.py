@@ -2,7 +2,6 @@
 
 from rgi.corruption.cases import (
     GIVEN,
-    GOOD,
     Case,
     given_case,
     image_generator,
@@ -18,7 +17,6 @@ from rgi.corruption.masks import MASKS, Block, Irregular, RandomPixels
 __all__ = [
     "FILLS",
     "GIVEN",
-    "GOOD",
     "MASKS",
     "Block",
     "Case",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import binary_dilation
 
-from rgi.corruption import GOOD, Case, load_case
+from rgi.corruption import Case, load_case
+from rgi.data.sources import GOOD
 from rgi.errors import InputError
 from rgi.evaluation.defects import defects_of
 from rgi.evaluation.intervals import STATISTICS, summarise
@@ -165,6 +165,8 @@ def contrast(case: Case) -> np.ndarray:
     The mean of |corrupted - clean| over its pixels or, where clean is unknown, the distance of its
     mean from the mean of the RING pixels around it.
     """
+    from scipy.ndimage import binary_dilation
+
     known = not np.isnan(case.clean).all()
     values = np.full(len(case.index), np.nan)
     for row in np.flatnonzero(case.mask.any(axis=(1, 2))):

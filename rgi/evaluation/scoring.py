@@ -12,7 +12,7 @@ from tqdm import tqdm
 from rgi.corruption import Case, load_case
 from rgi.errors import InputError
 from rgi.evaluation.metrics import METRICS, Metric
-from rgi.files import holds_array, load_arrays, write_whole
+from rgi.files import load_arrays, write_whole
 
 COLUMNS = ["index", "lam", "metric", "region", "value"]
 COST_METRICS = ("seconds", "passes")
@@ -40,9 +40,8 @@ def load_shard(path: Path) -> Shard:
     Raises:
         InputError: the file is missing, damaged, incomplete or holds values that are not finite.
     """
-    arrays = load_arrays(path, "restored", "score", "index", "seconds")
-    told = {"seconds": arrays.pop("seconds")}
-    told |= load_arrays(path, *(name for name in OPTIONAL if holds_array(path, name)))
+    arrays = load_arrays(path, "restored", "score", "index", "seconds", optional=OPTIONAL)
+    told = {name: arrays.pop(name) for name in ("seconds", *OPTIONAL) if name in arrays}
     for name in ("restored", "score"):
         # NaN would later read as "not defined for this image" and make a failed method look good.
         nothing = name == "restored" and np.isnan(arrays[name]).all()

@@ -61,11 +61,12 @@ TABLES = {
     ),
     "cost": Caption(
         "Cost",
-        "Compute per image for one restoration at the lambda of the figure of restorations: mean "
-        "over test images, with its 95% bootstrap interval over images in brackets. Seconds depend "
-        "on the machine and on what was restored together; passes through the generator, those "
-        "with gradient over all starts of an image, do not. The search for lambda multiplies "
-        "either by the number of lambdas tried, but where all lambdas explore together.",
+        "Compute per image for one restoration, at the lambda that PSNR or, where that is not "
+        "scored, the next metric chooses on all images: mean over test images, with its 95% "
+        "bootstrap interval over images in brackets. Seconds depend on the machine and on what was "
+        "restored together; passes through the generator, those with gradient over all starts of "
+        "an image, do not. The search for lambda multiplies either by the number of lambdas tried, "
+        "but where all lambdas explore together.",
     ),
     "solver": Caption(
         "Solvers of the same problem",
@@ -83,8 +84,9 @@ TABLES = {
         "Sensitivity to lambda",
         "Mean over all test images at every lambda tried, with its 95% bootstrap interval over "
         "images in brackets; * marks the lambda that the metric chooses on all images. These "
-        "values are not held out. Where the choice lies at the edge of the grid, named below each "
-        "table, a wider grid may do better. The other metrics are in the CSV file.",
+        "values are not held out; Dice is that of the pixels whose score is above 0.5. Where the "
+        "choice lies at the edge of the grid, named below each table, a wider grid may do better. "
+        "The other metrics are in the CSV file.",
     ),
 }
 

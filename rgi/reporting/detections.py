@@ -11,7 +11,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from scipy.ndimage import binary_dilation
 
-from rgi.corruption import GOOD, Case, load_case
+from rgi.corruption import Case, load_case
+from rgi.data.sources import GOOD
 from rgi.evaluation.detection import kinds_of, read_images
 from rgi.reporting.restorations import (
     GAP,
