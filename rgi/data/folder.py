@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rgi.data.pictures import UnreadableImageError, crop_and_resize, cut, decode, resize_mask
+from rgi.data.pictures import (
+    Crop,
+    UnreadableImageError,
+    cut,
+    decode,
+    is_box,
+    read_bytes,
+    resize_mask,
+    to_pixels,
+)
 from rgi.data.sources import Parts, check_count, check_image_format
 from rgi.errors import InputError
 
@@ -30,12 +39,12 @@ class FolderSettings:
     channels: int
     test: int
     masks: str | None = None
-    crop: str | dict[str, list[int]] = "centre"
+    crop: Crop = "centre"
 
     def __post_init__(self) -> None:
         check_image_format(WHERE, self.resolution, self.channels)
         check_count(f"{WHERE}: test", self.test)
-        if self.crop != "centre" and not _is_box(self.crop):
+        if self.crop != "centre" and not is_box(self.crop):
             raise InputError(
                 f"{WHERE}: crop: {self.crop!r}; allowed: centre, or "
                 "{box: [top, left, height, width]} in whole pixels"
@@ -54,10 +63,9 @@ class _Reader:
 
     def image(self, name: str) -> np.ndarray:
         """Read one image: uint8 H x W x C."""
-        mode, side = ("L" if self.settings.channels == 1 else "RGB"), self.settings.resolution
-        image = self._decode(self.root / name, name).convert(mode)
-        resized = crop_and_resize(image, self.settings.crop, side)
-        return np.asarray(resized).reshape(side, side, self.settings.channels)
+        settings = self.settings
+        image = self._decode(self.root / name, name)
+        return to_pixels(image, settings.crop, settings.resolution, settings.channels)
 
     def mask(self, name: str) -> np.ndarray:
         """Read the mask of the image `name`: uint8 H x W, 1 = corrupted."""
@@ -88,10 +96,7 @@ class _Reader:
         return decode(self._read(path, name))
 
     def _read(self, path: Path, name: str) -> bytes:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UnreadableImageError(f"{type(error).__name__}: {error.strerror}") from None
+        data = read_bytes(path)
         self.hashes[name] = hashlib.sha256(data).hexdigest()
         return data
 
@@ -111,7 +116,7 @@ def folder(settings: FolderSettings, seed: int) -> Parts:
     mask_root = None if settings.masks is None else _existing(settings.masks, "masks")
     if mask_root is not None and mask_root.resolve() == root.resolve():
         raise InputError(f"{WHERE}: masks: {mask_root}; must not be the folder of the images")
-    names = _file_names(root, mask_root)
+    names = file_names(root, mask_root)
     masks = {} if mask_root is None else _match_masks(names, root, mask_root)
     reader = _Reader(root, settings, masks)
     test = _draw_test(reader, names if mask_root is None else sorted(masks), seed)
@@ -131,7 +136,7 @@ def _existing(path: str, key: str) -> Path:
     return Path(path)
 
 
-def _file_names(root: Path, excluded: Path | None) -> list[str]:
+def file_names(root: Path, excluded: Path | None) -> list[str]:
     """List every file that is not hidden, by relative name; masks kept inside are no images."""
     names = []
     for path in root.rglob("*"):
@@ -146,7 +151,7 @@ def _file_names(root: Path, excluded: Path | None) -> list[str]:
 
 def _match_masks(names: list[str], root: Path, mask_root: Path) -> dict[str, Path]:
     by_stem: dict[str, Path] = {}
-    for name in _file_names(mask_root, None):
+    for name in file_names(mask_root, None):
         stem = _stem(name)
         if stem in by_stem:
             raise InputError(f"{by_stem[stem]} and {mask_root / name}: two masks of one stem")
@@ -236,9 +241,3 @@ def _describe(reader: _Reader, seed: int, names: list[str], test: list[str]) -> 
         "split": split,
         "skipped": [{"name": n, "reason": why} for n, why in sorted(reader.skipped.items())],
     }
-
-
-def _is_box(crop: Any) -> bool:
-    if not isinstance(crop, dict) or set(crop) != {"box"} or len(crop["box"]) != 4:
-        return False
-    return min(crop["box"][:2]) >= 0 and min(crop["box"][2:]) >= 1

@@ -1,13 +1,29 @@
 """Pictures as their files give them, decoded, cut and scaled; masks scaled with them."""
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
+Crop = str | dict[str, list[int]]  # "centre" or {"box": [top, left, height, width]}
+
 
 class UnreadableImageError(Exception):
     """A file is of no use; the text says why. The data set goes on without it."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file that a folder can do without.
+
+    Raises:
+        UnreadableImageError: the operating system refuses.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableImageError(f"{type(error).__name__}: {error.strerror}") from None
 
 
 def decode(data: bytes) -> Image.Image:
@@ -32,9 +48,17 @@ def decode(data: bytes) -> Image.Image:
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
 
 
-def crop_and_resize(
-    image: Image.Image, crop: str | dict[str, list[int]], resolution: int
-) -> Image.Image:
+def to_pixels(image: Image.Image, crop: Crop, resolution: int, channels: int) -> np.ndarray:
+    """Turn a decoded picture into what generators are trained on: uint8 H x W x C.
+
+    Raises:
+        UnreadableImageError: the box reaches outside the image.
+    """
+    resized = crop_and_resize(image.convert("L" if channels == 1 else "RGB"), crop, resolution)
+    return np.asarray(resized).reshape(resolution, resolution, channels)
+
+
+def crop_and_resize(image: Image.Image, crop: Crop, resolution: int) -> Image.Image:
     """Cut the central square or the given box and scale it to `resolution` x `resolution`.
 
     Raises:
@@ -59,8 +83,18 @@ def resize_mask(mask: np.ndarray, resolution: int) -> np.ndarray:
     return mask
 
 
-def cut(image: Image.Image, crop: str | dict[str, list[int]]) -> Image.Image:
+def cut(image: Image.Image, crop: Crop) -> Image.Image:
     """Cut the central square or the given box.
+
+    Raises:
+        UnreadableImageError: the box reaches outside the image.
+    """
+    top, left, height, width = cut_box(image, crop)
+    return image.crop((left, top, left + width, top + height))
+
+
+def cut_box(image: Image.Image, crop: Crop) -> tuple[int, int, int, int]:
+    """Say which part of the image `cut` takes: top, left, height, width in pixels.
 
     Raises:
         UnreadableImageError: the box reaches outside the image.
@@ -75,7 +109,14 @@ def cut(image: Image.Image, crop: str | dict[str, list[int]]) -> Image.Image:
             f"box {[top, left, height, width]} reaches outside the image "
             f"({image.height} rows, {image.width} columns)"
         )
-    return image.crop((left, top, left + width, top + height))
+    return top, left, height, width
+
+
+def is_box(crop: Any) -> bool:
+    """Whether a crop is {"box": [top, left, height, width]}."""
+    if not isinstance(crop, dict) or set(crop) != {"box"} or len(crop["box"]) != 4:
+        return False
+    return min(crop["box"][:2]) >= 0 and min(crop["box"][2:]) >= 1
 
 
 def _to_8_bits(image: Image.Image, file_format: str | None) -> Image.Image:
