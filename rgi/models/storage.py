@@ -11,6 +11,9 @@ from rgi.errors import InputError
 from rgi.files import write_whole
 from rgi.models.progressive import Architecture, Discriminator, Generator
 
+# What torch raises when a file's content is not what its name promises; text is run as a pickle.
+DAMAGED = (UnpicklingError, RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError)
+
 Network = TypeVar("Network", Generator, Discriminator)
 
 
@@ -61,7 +64,7 @@ def _load(path: Path, kind: type[Network]) -> Network:
             network.load_state_dict(content["weights"])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         reason = str(error).split("\n")[0]
         raise InputError(
             f"{path}: not a readable {kind.__name__.lower()} ({reason}); expected "
