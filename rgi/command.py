@@ -13,16 +13,18 @@ import typer
 from rgi.errors import InputError
 
 
-def run(main: Callable[..., None]) -> None:
-    """Run `main` as a command line program; its signature is the interface, `--help` explains it.
+def run(*mains: Callable[..., None]) -> None:
+    """Run `mains` as a command line program; signatures are the interface, `--help` explains them.
 
+    Several functions are subcommands, each under the function's name.
     An InputError ends the program with status 1 and its message on one line of standard error.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(_with_options(main))
+    for main in mains:
+        app.command()(_with_options(main))
     try:
         app()
     except InputError as error:

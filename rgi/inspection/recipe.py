@@ -1,0 +1,121 @@
+"""Everything but the picture that a restoration depends on, and the folder that remembers it."""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rgi.data.pictures import Crop
+from rgi.data.preparation import sha256_of
+from rgi.errors import InputError
+from rgi.evaluation.scoring import FOUND
+from rgi.files import write_whole
+from rgi.inversion import Method
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How pictures are restored.
+
+    Raises:
+        InputError: the method needs the true mask, or a lambda or discriminator that is not given,
+            or has no lambda.
+    """
+
+    generator: Path
+    method: Method
+    lam: float | None = None
+    discriminator: Path | None = None  # needed where the method has a discriminator prior
+    crop: Crop = "centre"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method.needs_mask:
+            raise InputError(
+                "method: it needs the true mask; use rgi.inversion.invert(..., mask=...)"
+            )
+        if not self.method.has_lambda and self.lam is not None:
+            raise InputError(f"lam: {self.lam}; this method has none")
+        if self.method.has_lambda and not (self.lam and 0 < self.lam < math.inf):
+            raise InputError(f"lam: {self.lam}; allowed: a number above 0")
+        if self.method.needs_discriminator and self.discriminator is None:
+            raise InputError("discriminator: this method's prior needs one")
+
+    def described(self) -> dict[str, Any]:
+        """The recipe in plain values, networks by the hash of their files."""
+        networks = {"generator": sha256_of(self.generator)}
+        if self.method.needs_discriminator:
+            networks["discriminator"] = sha256_of(self.discriminator)
+        own = {"lam": self.lam, "crop": self.crop, "seed": self.seed}
+        return json.loads(json.dumps(networks | own | dataclasses.asdict(self.method)))
+
+
+def choose_threshold(method: Method, threshold: float | None) -> float | None:
+    """The score above which a pixel counts as corrupted, 0.5 for methods that find a mask.
+
+    Returns:
+        None where nothing was asked for and the score is a residual, which has no natural one.
+
+    Raises:
+        InputError: a threshold that calls nothing or everything corrupted.
+    """
+    if threshold is None:
+        return FOUND if method.finds_mask else None
+    top = 1.0 if method.finds_mask else math.inf
+    if not 0 <= threshold < top:
+        raise InputError(f"threshold: {threshold}; allowed: from 0 to below {top:g}")
+    return threshold
+
+
+def check_folder(out: Path, described: dict[str, Any]) -> None:
+    """Make the folder `out`, or see that nothing of another kind or recipe lies in it.
+
+    Raises:
+        InputError: `out` is no folder, holds files of other origin, or was filled by another
+            recipe.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out: {out}: {error.strerror}; expected a folder") from None
+    record = _record(out)
+    if not record.exists():
+        if any(not path.name.startswith(".") for path in out.iterdir()):
+            raise InputError(
+                f"out: {out} holds other files; allowed: a new or empty folder, or one that "
+                "these commands filled"
+            )
+        return
+    if not found_folder(out).exists():  # an earlier run came to nothing
+        return
+    try:
+        earlier = yaml.safe_load(record.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{record}: not readable ({str(error).splitlines()[0]})") from None
+    if not isinstance(earlier, dict):
+        raise InputError(f"{record}: not what these commands write; take another folder (out)")
+    for key in [*described, *earlier]:
+        if earlier.get(key) != described.get(key):
+            raise InputError(
+                f"{record}: {key}: {earlier.get(key)} made what is there, {described.get(key)} "
+                "was asked for; take another folder (out)"
+            )
+
+
+def record_recipe(out: Path, described: dict[str, Any]) -> None:
+    """Write into the folder what `check_folder` compares."""
+    with write_whole(_record(out)) as temporary:
+        temporary.write_text(yaml.safe_dump(described, sort_keys=False))
+
+
+def found_folder(out: Path) -> Path:
+    """Where the results of the inversion are kept."""
+    return out / "found"
+
+
+def _record(out: Path) -> Path:
+    return out / "settings.yaml"
