@@ -109,7 +109,7 @@ def test_a_larger_lambda_smooths_more_and_a_tiny_one_not_at_all(images, method):
     ("method", "lam", "settings", "message"),
     [
         ("mean", None, {}, "'mean'; allowed: median, total-variation, non-local-means"),
-        ("median", 0.1, {}, "lam: 0.1; this filter has no lambda"),
+        ("median", 0.1, {}, "lam: 0.1; this method has no lambda"),
         ("total-variation", None, {}, "lam: none; expected a number greater than 0"),
         ("non-local-means", 0.0, {}, "lam: 0.0; expected a number"),
         ("non-local-means", float("nan"), {}, "lam: nan; expected a number"),

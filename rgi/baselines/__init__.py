@@ -1,5 +1,6 @@
 """Other people's methods, behind the same restoration file."""
 
-from rgi.baselines.filters import FILTERS, Filter, Filtered, apply_filter
+from rgi.baselines.filters import FILTERS, Filter, apply_filter
+from rgi.baselines.interface import Restored
 
-__all__ = ["FILTERS", "Filter", "Filtered", "apply_filter"]
+__all__ = ["FILTERS", "Filter", "Restored", "apply_filter"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from rgi.errors import InputError
+from rgi.baselines.interface import Restored, check_at_least, check_lam
 from rgi.settings import choose, read_settings
 
 
@@ -19,7 +19,7 @@ class MedianSettings:
     radius: int = 1
 
     def __post_init__(self) -> None:
-        _check_at_least("median: radius", self.radius, 1)
+        check_at_least("median: radius", self.radius, 1)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TotalVariationSettings:
     iterations: int = 200
 
     def __post_init__(self) -> None:
-        _check_at_least("total-variation: iterations", self.iterations, 1)
+        check_at_least("total-variation: iterations", self.iterations, 1)
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class NonLocalMeansSettings:
     distance: int = 6
 
     def __post_init__(self) -> None:
-        _check_at_least("non-local-means: patch_size", self.patch_size, 1)
-        _check_at_least("non-local-means: distance", self.distance, 1)
+        check_at_least("non-local-means: patch_size", self.patch_size, 1)
+        check_at_least("non-local-means: distance", self.distance, 1)
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,6 @@ class Filter:
     has_lambda: bool
     settings: type
     function: Callable[[np.ndarray, float | None, Any], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Filtered:
-    """Arrays of N images.
-
-    restored: float32 N x C x H x W in [-1, 1]; score: float32 N x H x W, how far each pixel
-    moved (Euclidean over channels), so higher = more surely corrupted; seconds: float64 N.
-    """
-
-    restored: np.ndarray
-    score: np.ndarray
-    seconds: np.ndarray
 
 
 def median(image: np.ndarray, lam: float | None, settings: MedianSettings) -> np.ndarray:
@@ -121,8 +108,8 @@ def apply_filter(
     method: str,
     lam: float | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Filtered:
-    """Filter each image by itself.
+) -> Restored:
+    """Filter each image by itself; the score is how far each pixel moved (Euclidean).
 
     Args:
         images: float32 N x C x H x W in [-1, 1].
@@ -136,7 +123,7 @@ def apply_filter(
     """
     chosen = choose(FILTERS, method, "methods: filters")
     options = read_settings(chosen.settings, settings or {}, f"methods: {method}: settings")
-    _check_lam(chosen, lam)
+    check_lam(method, chosen.has_lambda, lam)
     chosen.function(images[0], lam, options)  # imports and caches are nobody's seconds
     restored = np.empty(images.shape, dtype=np.float32)
     seconds = np.empty(len(images))
@@ -145,17 +132,4 @@ def apply_filter(
         restored[row] = chosen.function(images[row], lam, options).clip(-1, 1)
         seconds[row] = time.perf_counter() - start
     score = np.sqrt(((images - restored) ** 2).sum(axis=1))
-    return Filtered(restored, score.astype(np.float32), seconds)
-
-
-def _check_lam(chosen: Filter, lam: float | None) -> None:
-    where = f"methods: {chosen.name}: lam: {'none' if lam is None else lam}"
-    if chosen.has_lambda and (lam is None or not 0 < lam < float("inf")):
-        raise InputError(f"{where}; expected a number greater than 0")
-    if not chosen.has_lambda and lam is not None:
-        raise InputError(f"{where}; this filter has no lambda, expected none")
-
-
-def _check_at_least(where: str, value: int, least: int) -> None:
-    if value < least:
-        raise InputError(f"methods: {where}: {value}; must be at least {least}")
+    return Restored(restored, score.astype(np.float32), seconds)
