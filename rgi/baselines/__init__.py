@@ -2,5 +2,15 @@
 
 from rgi.baselines.filters import FILTERS, Filter, apply_filter
 from rgi.baselines.interface import Restored
+from rgi.baselines.low_rank import LOW_RANK, LowRank, decompose_images, draw_references
 
-__all__ = ["FILTERS", "Filter", "Restored", "apply_filter"]
+__all__ = [
+    "FILTERS",
+    "LOW_RANK",
+    "Filter",
+    "LowRank",
+    "Restored",
+    "apply_filter",
+    "decompose_images",
+    "draw_references",
+]
