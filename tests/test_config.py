@@ -83,6 +83,25 @@ BAD = [
         {"family": "inversion"},
         "preset 'mine' .* is unknown; allowed: l2",
     ),
+    (
+        "unknown decomposition",
+        "methods.pca",
+        {"family": "low-rank", "lam": [1]},
+        "methods.pca: preset 'pca' is unknown; allowed: rpca, rasl",
+    ),
+    (
+        "alignment without maps",
+        "methods.rpca",
+        {"family": "low-rank", "lam": [1], "settings": {"reach": 0.1}},
+        "methods.rpca: settings: unknown key 'reach'; allowed: references",
+    ),
+    (
+        "maps without an inverse",
+        "methods.rasl",
+        {"family": "low-rank", "lam": [1], "settings": {"reach": 0.6}},
+        "methods.rasl.settings.reach: 0.6 is greater than the maximum of 0.25",
+    ),
+    ("a decomposition without lambda", "methods.rpca", {"family": "low-rank"}, "rpca needs a grid"),
     ("unknown setting", "methods.l2.settings.lr", 0.1, "methods.l2.settings: .*'lr'"),
     ("no method", "tables.simulation.settings.magic", {}, "methods that invert: l2, l1"),
     (

@@ -144,6 +144,28 @@ def test_one_more_method_runs_only_that_method(finished, tmp_path):
     assert not {"generator", "dataset", "case", "simulation", "restore_filter"} & set(found)
 
 
+def test_low_rank_methods_need_no_generator_and_forget_the_shard_size(finished, tmp_path):
+    def change(overlay):
+        entry = {"family": "low-rank", "lam": [1], "settings": {"references": 12}}
+        overlay["methods"] |= {"rpca": entry, "rasl": entry}
+        overlay["tables"]["inpainting"]["methods"] = ["rpca", "rasl"]
+
+    names = [f"digits/block/{method}" for method in ("rpca", "rasl")]
+    targets = [f"results/scores/{name}.csv" for name in names]
+    path = changed(tmp_path, change)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    snakemake(alone, *targets, "--configfile", path, "--config", "shard_size=3")
+    snakemake(finished, *targets, "--configfile", path)
+    assert not (alone / "results/generators").exists()
+    for target in targets:
+        keys = ["index", "lam", "metric", "region"]
+        one, other = (pd.read_csv(path / target).set_index(keys) for path in (finished, alone))
+        one, other = (x.drop("seconds", level="metric").sort_index() for x in (one, other))
+        assert set(one.index.unique("metric")) == {"psnr", "ssim", "rmse", "auroc"}
+        pd.testing.assert_frame_equal(one, other)
+
+
 def test_again_runs_nothing_even_after_a_remark_in_the_code(finished, tmp_path):
     root = copied(tmp_path / "project")
     for name in ("rgi/corruption/cases.py", "workflow/scripts/synthesise_case.py"):

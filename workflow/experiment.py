@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 
-from rgi.baselines import FILTERS
+from rgi.baselines import FILTERS, LOW_RANK
 from rgi.data import ARCHIVES, companions
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
@@ -22,6 +22,7 @@ from rgi.settings import read_settings
 SCHEMAS = Path(__file__).parent / "schemas"
 NAMED = ("datasets", "cases", "methods")  # parts of a config of which a table names some
 GROUP = 4  # rgi.models.progressive.GROUP, without waiting for torch
+PRESETS = {"filters": FILTERS, "low-rank": LOW_RANK}  # families whose methods are listed by name
 FAMILIES = tuple(sorted(p.stem for p in (Path(__file__).parent / "rules/methods").glob("*.smk")))
 
 
@@ -301,11 +302,12 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
                 known.finds_mask,
                 known.has_lambda,
             )
-        elif entry["family"] == "filters":
-            if preset not in FILTERS:
-                raise InputError(f"preset {preset!r} is unknown; allowed: {', '.join(FILTERS)}")
-            read_settings(FILTERS[preset].settings, settings, "settings")
-            has_lambda = FILTERS[preset].has_lambda
+        elif entry["family"] in PRESETS:
+            presets = PRESETS[entry["family"]]
+            if preset not in presets:
+                raise InputError(f"preset {preset!r} is unknown; allowed: {', '.join(presets)}")
+            read_settings(presets[preset].settings, settings, "settings")
+            has_lambda = presets[preset].has_lambda
         else:
             has_lambda = "lam" in entry
     except InputError as error:
