@@ -31,7 +31,9 @@ DEFECTS = ("blowhole", "break", "crack", "fray", "uneven")
 # more than 1000. A gap of more than this starts a new series: one tile or some neighbours.
 SERIES_GAP = 400
 
-_MEMBER = re.compile(r"[^/]+/MT_(?P<kind>\w+)/Imgs/(?P<stem>[^/]*_num_(?P<number>\d+))\.jpg")
+_MEMBER = re.compile(
+    r"(?!\.\.?/)[^/]+/MT_(?P<kind>\w+)/Imgs/(?P<stem>[^/]*_num_(?P<number>\d+))\.jpg"
+)
 
 
 @dataclass(frozen=True)
