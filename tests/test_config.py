@@ -50,6 +50,37 @@ BAD = [
         {"source": "folder", "path": "nowhere", "resolution": 16, "channels": 1, "test": 8},
         "datasets.mine.path: 'nowhere' is not allowed; allowed: an existing folder",
     ),
+    (
+        "missing archive",
+        "datasets.tiles",
+        {"source": "magnetic-tile", "resolution": 16, "test": 8, "archive": "nowhere.zip"},
+        "datasets.tiles.archive: 'nowhere.zip' is not allowed; allowed: an existing file",
+    ),
+    (
+        "more defects than there are",
+        "datasets.tiles",
+        {"source": "magnetic-tile", "resolution": 16, "test": 400},
+        "tiles.test: 400 is greater",
+    ),
+    ("missing mirror", "mirror", "nowhere", "mirror: 'nowhere' .* existing folder or a base URL"),
+    (
+        "normal images of no masks",
+        "datasets.mine",
+        {"source": "folder", "path": ".", "resolution": 16, "channels": 1, "test": 8, "normal": 4},
+        "datasets.mine.normal: 4 is not allowed; allowed: with the key masks only",
+    ),
+    (
+        "missing library",
+        "cases.real",
+        {"corruption": "library", "path": "nowhere", "fill": {"kind": "mean-colour"}},
+        "cases.real.path: 'nowhere' is not allowed; allowed: an existing folder or zip file",
+    ),
+    (
+        "a drawn defect's setting",
+        "cases.x",
+        {"corruption": "crack", "size": 3, "fill": {"kind": "mean-colour"}},
+        "cases.x: .*'size'",
+    ),
     ("a width too few", "generators.digits.widths", [8, 8], "3 numbers, one per level"),
     ("unknown precision", "generators.digits.precision", "half", "'half' is not one of"),
     (
@@ -224,6 +255,29 @@ def test_images_with_masks_are_for_given_cases_and_need_a_metric_of_masks(given)
         InputError, match="cases: 'block' .* given, since data set 'mine' has masks"
     ):
         read_experiment(given, "own.yaml")
+
+
+def test_a_data_set_s_own_files_and_images_are_known_beforehand(given):
+    tiles = {"source": "magnetic-tile", "resolution": 16, "test": 300, "normal": 50}
+    given["datasets"] |= {"tiles": tiles}
+    given["datasets"]["mine"] |= {"normal": 5}
+    given["datasets"]["sorted.1"] = given["datasets"]["mine"] | {"kinds": True}
+    experiment = read_experiment(given, "own.yaml")
+    assert experiment.images("tiles", "own") == 350 and experiment.images("mine", "own") == 13
+    assert experiment.beside_test("tiles") == ("test_masks.npy", "test_kinds.txt")
+    assert experiment.datasets_with("test_masks.npy") == "mine"
+    assert experiment.datasets_with(*experiment.beside_test("tiles")) == r"tiles|sorted\.1"
+    assert experiment.archive("tiles") == "results/downloads/magnetic-tile.zip"
+    assert experiment.archive("mine") is None
+
+
+def test_another_library_of_masks_is_another_case(config, tmp_path):
+    entry = {"corruption": "library", "path": str(tmp_path), "fill": {"kind": "mean-colour"}}
+    config["cases"]["real"] = entry
+    experiment = read_experiment(config, "own.yaml")
+    before = experiment.library("real")
+    (tmp_path / "mask.png").write_bytes(b"1")
+    assert experiment.library("real") != before and experiment.library("block") is None
 
 
 def test_several_gpus_are_for_devices_that_have_them(config):

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import tempfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +19,18 @@ from rgi.corruption import (
     Block,
     Case,
     Constant,
+    Crack,
     Irregular,
+    IrregularDefect,
+    Library,
+    MeanColour,
+    MixedLarge,
     Noise,
     Patch,
     RandomPixels,
+    Scratch,
     given_case,
+    library_hash,
     load_case,
     make_case,
     read_corruption,
@@ -30,8 +39,24 @@ from rgi.corruption import (
 from rgi.errors import InputError
 
 SCRIPTS = Path(__file__).parent.parent / "workflow" / "scripts"
+DRAWN = [Crack(), Scratch(), IrregularDefect(), MixedLarge()]
+FILL_EXAMPLES = [Noise(-1, 1), Constant(0.3), Patch(), MeanColour()]
+
+
+def save_masks(root, kind, sizes, side=64):
+    """A library: squares of these sizes at different places, KIND/NNN_mask.png as in MVTec AD."""
+    folder = Path(root) / "ground_truth" / kind
+    folder.mkdir(parents=True)
+    for number, size in enumerate(sizes):
+        mask = np.zeros((side, side), np.uint8)
+        mask[number : number + size, number : number + size] = 255
+        Image.fromarray(mask).save(folder / f"{number:03}_mask.png")
+
+
+EXAMPLES = tempfile.TemporaryDirectory()  # as long as the module
+save_masks(EXAMPLES.name, "scratch", [12] * 40)
 MASK_EXAMPLES = [Block(6), Block(5, "random"), RandomPixels(0.25), Irregular([0.05, 0.2])]
-FILL_EXAMPLES = [Noise(-1, 1), Constant(0.3), Patch()]
+MASK_EXAMPLES += [*DRAWN, Library(EXAMPLES.name)]
 
 
 @pytest.fixture
@@ -48,7 +73,7 @@ def test_the_examples_cover_every_kind():
     assert {type(fill) for fill in FILL_EXAMPLES} == set(FILLS.values())
 
 
-@pytest.mark.parametrize("mask", MASK_EXAMPLES, ids=repr)
+@pytest.mark.parametrize("mask", MASK_EXAMPLES, ids=lambda mask: type(mask).__name__)
 @pytest.mark.parametrize("fill", FILL_EXAMPLES, ids=repr)
 class TestEveryCase:
     def test_follows_the_contract(self, images, mask, fill):
@@ -78,7 +103,7 @@ class TestEveryCase:
             return case.mask.tobytes() + case.corrupted.tobytes()
 
         assert arrays() == arrays()
-        if not (isinstance(mask, Block) and mask.position == "centre" and fill == Constant(0.3)):
+        if mask != Block(6) or fill not in (Constant(0.3), MeanColour()):  # nothing to draw
             assert arrays() != arrays(seed=1)
             assert arrays() != arrays(name="other")
 
@@ -131,12 +156,147 @@ def test_strokes_use_the_whole_range():
     assert 0.27 < np.mean(covered) < 0.33
 
 
+# Drawn defects
+
+
+@pytest.mark.parametrize("mask", DRAWN, ids=repr)
+@pytest.mark.parametrize("side", [8, 16, 32, 64, 128])
+def test_every_drawn_defect_is_there_and_covers_a_small_part(mask, side):
+    parts = [draw(mask, (side, side), seed).mean() for seed in range(100)]
+    assert min(parts) > 0 and max(parts) < 0.25
+
+
+@pytest.mark.parametrize("mask", DRAWN[:3], ids=repr)
+def test_the_same_defect_is_drawn_at_every_resolution(mask):
+    """A pixel of the small mask and one of the large one are never farther apart than one pixel."""
+    from scipy.ndimage import distance_transform_edt
+
+    for seed in range(20):
+        small, large = (draw(mask, (side, side), seed) for side in (32, 128))
+        shown = np.kron(small, np.ones((4, 4), bool))
+        assert distance_transform_edt(~large)[shown].max() < 4 * np.sqrt(2)
+        assert distance_transform_edt(~shown)[large].max() < 4 * np.sqrt(2)
+
+
+@pytest.mark.parametrize("side", [16, 32, 64, 128])
+def test_large_defects_cover_more_than_400_of_128_x_128_pixels(side):
+    masks = np.stack([draw(MixedLarge(), (side, side), seed) for seed in range(100)])
+    assert masks.sum(axis=(1, 2)).min() * (128 / side) ** 2 > 400
+    assert not all(draw(Crack(), (side, side), seed).mean() > 400 / 128**2 for seed in range(100))
+
+
+@pytest.mark.parametrize(("mask", "most"), [(Crack(), 1 / 40), (Scratch(), 1 / 50)])
+def test_cracks_and_scratches_are_thin_and_in_one_piece(mask, most):
+    from scipy.ndimage import distance_transform_edt, label
+
+    for seed in range(30):
+        line = draw(mask, (128, 128), seed)
+        assert distance_transform_edt(np.pad(line, 1)).max() < 128 * most + 3
+        assert np.count_nonzero(line) > 128 * 0.05
+    pieces = [label(draw(mask, (128, 128), n), np.ones((3, 3)))[1] for n in range(30)]
+    assert np.median(pieces) == 1
+
+
+def test_a_blob_is_thick():
+    from scipy.ndimage import distance_transform_edt
+
+    thickness = [
+        distance_transform_edt(draw(IrregularDefect(), (128, 128), n)).max() for n in range(9)
+    ]
+    assert min(thickness) > 128 * 0.03
+
+
+# A library of masks
+
+
+@pytest.fixture
+def library(tmp_path):
+    save_masks(tmp_path / "masks", "crack", [4, 4, 4])
+    save_masks(tmp_path / "masks", "cut", [16, 32])
+    (tmp_path / "masks" / "licence.txt").write_text("no mask")
+    return tmp_path / "masks"
+
+
+def zipped(folder):
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*"):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
+def areas(mask, side=64):
+    return {int(draw(mask, (side, side), seed).sum()) for seed in range(60)}
+
+
+def test_masks_of_a_library_are_filtered_by_kind_and_area(library):
+    assert areas(Library(str(library))) == {16, 256, 1024}
+    assert areas(Library(str(library), kinds=("crack",))) == {16}
+    assert areas(Library(str(library), area=(400 / 128**2, 1))) == {256, 1024}
+    assert areas(Library(str(library), area=(0, 0.1))) == {16, 256}
+
+
+def test_a_library_s_mask_marks_every_touched_pixel(library):
+    """Squares of 4 pixels at 0, 1 and 2, 4 times smaller: 1 pixel, then 2 x 2."""
+    assert areas(Library(str(library), kinds=("crack",)), side=16) == {1, 4}
+
+
+def test_a_zip_file_and_its_folder_are_the_same_library(library):
+    archive = zipped(library)
+    for seed in range(5):
+        folder, packed = (draw(Library(str(path)), seed=seed) for path in (library, archive))
+        assert np.array_equal(folder, packed)
+    assert library_hash(library) == library_hash(archive)
+    (library / "ground_truth/cut/000_mask.png").unlink()
+    assert library_hash(library) != library_hash(archive)
+
+
+def test_members_of_a_zip_file_are_read_in_place_whatever_their_names(library, tmp_path):
+    archive = zipped(library)
+    with zipfile.ZipFile(archive, "a") as stream:
+        stream.write(library / "ground_truth/cut/000_mask.png", "../cut/evil_mask.png")
+    before = set(tmp_path.parent.rglob("*"))
+    assert areas(Library(str(archive), kinds=("cut",))) == {256, 1024}
+    assert set(tmp_path.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "changes", "message"),
+    [
+        (None, {"kinds": ("hole",)}, "of 0 masks of kind hole none covers"),
+        (None, {"area": (0.5, 1)}, "of 5 masks of any kind none covers 0.5 to 1 of 32 x 32"),
+        (None, {"path": "nowhere"}, "nowhere: no such folder or zip file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:500]), {}, "not a whole zip file"),
+    ],
+)
+def test_a_library_of_no_use_is_named(library, spoil, changes, message):
+    archive = zipped(library)
+    if spoil is not None:
+        spoil(archive)
+    with pytest.raises(InputError, match=message):
+        draw(Library(**{"path": str(archive)} | changes), (32, 32))
+
+
+def test_a_damaged_mask_is_named(library):
+    (library / "ground_truth/cut/000_mask.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="cut/000_mask.png: not an image"):
+        draw(Library(str(library)))
+
+
 # Fills
+
+
+def test_the_mean_colour_is_each_channel_s_own_mean_under_the_mask(images):
+    case = make_case(images, range(7), Block(5, "random"), MeanColour(), seed=0, name="case")
+    for clean, corrupted, mask in zip(case.clean, case.corrupted, case.mask, strict=True):
+        for before, after in zip(clean, corrupted, strict=True):
+            assert np.unique(after[mask]).size == 1
+            assert after[mask][0] == pytest.approx(sum(map(float, before[mask])) / 25, abs=1e-6)
 
 
 def test_noise_has_the_given_mean_and_spread():
     images = np.zeros((1, 3, 200, 200), np.float32)
-    content = Noise(-0.5, 2).draw(images, 0, np.random.default_rng(0))
+    content = Noise(-0.5, 2).draw(images, 0, None, np.random.default_rng(0))
     assert np.abs(content.mean(axis=(1, 2)) + 0.5).max() < 0.05
     assert np.abs(content.std(axis=(1, 2)) - 2).max() < 0.05
     channels = np.corrcoef(content.reshape(3, -1))
@@ -182,6 +342,9 @@ def test_a_patch_is_another_image_at_the_same_place(images):
         ({"corruption": "random", "fraction": 1}, "fraction: 1.0; must lie between"),
         ({"corruption": "irregular", "area": [0.2, 0.1]}, r"area: \[0.2, 0.1\]; expected"),
         ({"corruption": "irregular", "area": [0, 0.1]}, "low <= high < 1"),
+        ({"corruption": "crack", "length": 1}, "unknown key 'length'; allowed: none"),
+        ({"corruption": "library"}, "key 'path' is missing"),
+        ({"corruption": "library", "path": "x", "area": [1, 0]}, r"area: \[1.0, 0.0\]; expected"),
         ({"corruption": "irregular", "area": [0.1]}, r"area: \[0.1\]"),
         ({"corruption": "irregular", "area": 0.1}, "area: 0.1; Input should be a valid array"),
         ({"corruption": "block", "size": 4, "fill": {"kind": "x"}}, "kind: 'x'; allowed: noise"),
@@ -230,6 +393,16 @@ def test_given_masks_must_be_one_for_each_image(images):
             given_case(images, np.zeros(shape, np.uint8))
 
 
+def test_kinds_of_given_defects_are_one_for_each_image_and_survive_the_disk(tmp_path, images):
+    masks, kinds = np.zeros((7, 16, 16), np.uint8), np.array(["crack", "good"] * 3 + ["hole"])
+    save_case(tmp_path / "case.npz", given_case(images, masks, kinds))
+    assert load_case(tmp_path / "case.npz").kind.tolist() == kinds.tolist()
+    save_case(tmp_path / "case.npz", given_case(images, masks))
+    assert load_case(tmp_path / "case.npz").kind is None
+    with pytest.raises(InputError, match=r"kinds \(6,\); expected one for each of the 7"):
+        given_case(images, masks, kinds[:6])
+
+
 def test_the_script_takes_given_masks_and_refuses_them_elsewhere(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), dtype=np.uint8)
     masks = np.zeros((3, 16, 16), np.uint8)
@@ -242,10 +415,13 @@ def test_the_script_takes_given_masks_and_refuses_them_elsewhere(tmp_path):
         paths |= {"preview": tmp_path / "case.png", "name": "real"}
         return call("synthesise_case.py", settings=json.dumps(settings), **paths, **more)
 
-    done = start({"corruption": "given"}, masks=tmp_path / "test_masks.npy")
+    (tmp_path / "test_kinds.txt").write_text("good\ncrack\ngood\n")
+    given = {"masks": tmp_path / "test_masks.npy", "kinds": tmp_path / "test_kinds.txt"}
+    done = start({"corruption": "given"}, **given)
     assert done.returncode == 0, done.stderr
     case = load_case(tmp_path / "case.npz")
     assert np.array_equal(case.mask, masks == 1)
+    assert case.kind.tolist() == ["good", "crack", "good"]
     assert np.abs(case.corrupted[:, 0] * 127.5 + 127.5 - images[..., 0]).max() < 1e-3
     assert Image.open(tmp_path / "case.png").height < 3 * 64
     block = {"corruption": "block", "size": 3, "fill": {"kind": "patch"}}
@@ -253,6 +429,7 @@ def test_the_script_takes_given_masks_and_refuses_them_elsewhere(tmp_path):
         ({"corruption": "given"}, {}, "--masks: missing"),
         ({"corruption": "given", "size": 3}, {}, "unknown key 'size'"),
         (block, {"masks": tmp_path / "test_masks.npy"}, "only the corruption given takes masks"),
+        (block, {"kinds": tmp_path / "test_kinds.txt"}, "only the corruption given takes kinds"),
     ):
         failed = start(settings, **more)
         assert failed.returncode == 1 and message in failed.stderr

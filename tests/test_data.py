@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,15 @@ import torch
 import yaml
 from PIL import Image
 
-from rgi.data import open_images, open_masks, prepare, save_preview, to_tensor, to_uint8
+from rgi.data import (
+    open_images,
+    open_kinds,
+    open_masks,
+    prepare,
+    save_preview,
+    to_tensor,
+    to_uint8,
+)
 from rgi.data.pictures import UnreadableImageError, crop_and_resize, decode, resize_mask
 from rgi.data.preparation import draw_images, stream_array
 from rgi.data.sources import BRICK_BANDS, brick_corners
@@ -404,6 +414,109 @@ def test_a_mask_of_another_size_is_an_error_that_names_both(tmp_path):
     assert "masks/" in message and "images/" in message and "19 rows" in message
 
 
+def test_an_empty_mask_is_an_error_that_names_it(tmp_path):
+    settings = masked_folder(tmp_path)
+    for number in range(3):
+        grey(tmp_path / "masks" / f"{number}.png", value=0)
+    assert re.search(r"masks/\d.png: mask is empty", refusal(settings, tmp_path / "out"))
+
+
+def test_an_image_whose_defect_lies_outside_the_crop_is_skipped(tmp_path):
+    settings = masked_folder(tmp_path) | {"test": 3, "crop": {"box": [9, 0, 10, 10]}}
+    above = np.zeros((20, 20), np.uint8)
+    above[0] = 255
+    Image.fromarray(above).save(tmp_path / "masks" / "1.png")
+    message = refusal(settings, tmp_path / "out")
+    assert "found 2 readable images with a mask, need 3" in message
+    assert "1 skipped, the first: 1.jpg" in message and "nothing is corrupted within" in message
+
+
+def test_normal_test_images_are_held_out_and_have_empty_masks(tmp_path):
+    settings = masked_folder(tmp_path)
+    prepare(settings, tmp_path / "without", seed=0)
+    prepare(settings | {"normal": 3}, tmp_path / "out", seed=0)
+    test, masks = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("test", "test_masks"))
+    assert np.array_equal(test[:2], np.load(tmp_path / "without" / "test.npy"))
+    assert masks[:2].any(axis=(1, 2)).all() and not masks[2:].any() and len(test) == 5
+    trained = open_images(tmp_path / "out" / "train.npy")[:, 0, 0, 0].tolist()
+    assert sorted(trained + test[2:, 0, 0, 0].tolist()) == [60, 80, 100, 120, 140]
+    assert not (tmp_path / "out" / "test_kinds.txt").exists()
+
+
+@pytest.mark.parametrize("normal", [5, 6])
+def test_a_folder_without_enough_defect_free_images_is_refused(tmp_path, normal):
+    message = refusal(masked_folder(tmp_path) | {"normal": normal}, tmp_path / "out")
+    expected = {
+        5: "found 0 usable images for training",
+        6: "found 5 readable images without a mask",
+    }
+    assert expected[normal] in message
+
+
+def sorted_folder(root):
+    """Two kinds of defect, three images of each, and four without."""
+    for folder, count in (("crack", 3), ("hole", 3), ("fine", 4)):
+        for number in range(count):
+            grey(
+                root / "images" / folder / f"{number}.jpg",
+                value=20 * number + len(folder) + ord(folder[0]),
+            )
+            if folder != "fine":
+                grey(root / "masks" / folder / f"{number}.png", value=255)
+    masks = str(root / "masks")
+    return folder_settings(root / "images", masks=masks, kinds=True, test=6, normal=2)
+
+
+def test_kinds_are_the_folders_of_the_masks(tmp_path):
+    prepare(sorted_folder(tmp_path), tmp_path / "out", seed=0)
+    kinds = open_kinds(tmp_path / "out" / "test_kinds.txt").tolist()
+    assert kinds == ["crack"] * 3 + ["hole"] * 3 + ["good"] * 2
+    assert read_info(tmp_path / "out")["counts"]["kinds"] == {"crack": 3, "hole": 3, "good": 2}
+    masks = open_masks(tmp_path / "out" / "test_masks.npy")
+    assert [bool(mask.any()) for mask in masks] == [kind != "good" for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda root: (root / "masks/hole/1.png").unlink(),
+            "images/hole/1.jpg: defect image without",
+        ),
+        (lambda root: (root / "masks/hole").rename(root / "masks/good"), "mask without an image"),
+        (
+            lambda root: [
+                (root / d / "hole").rename(root / d / "good") for d in ("images", "masks")
+            ],
+            "with a KIND but 'good'",
+        ),
+        (
+            lambda root: [p.rename(p.parent.parent / p.name) for p in root.glob("*/hole/*")],
+            "not in a folder",
+        ),
+        (
+            lambda root: shutil.rmtree(root / "images/fine"),
+            "found 0 readable images without a mask",
+        ),
+    ],
+)
+def test_kinds_that_are_not_clear_are_refused(tmp_path, spoil, message):
+    settings = sorted_folder(tmp_path)
+    spoil(tmp_path)
+    assert message in refusal(settings, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "no such file"), (b"a\n\nb\n", "line 2 is empty"), (b"\xff\n", "not a text")],
+)
+def test_a_wrong_list_of_kinds_is_named(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "kinds.txt").write_bytes(text)
+    with pytest.raises(InputError, match=f"kinds.txt: {message}"):
+        open_kinds(tmp_path / "kinds.txt")
+
+
 def test_masks_of_zeros_and_ones_are_refused_rather_than_lost(tmp_path):
     settings = masked_folder(tmp_path)
     for number in range(3):
@@ -483,6 +596,9 @@ def test_too_few_images_names_the_folder_and_both_counts(tmp_path):
     [
         ({"path": "/nowhere"}, "path: /nowhere: no such folder"),
         ({"masks": "/nowhere"}, "masks: /nowhere: no such folder"),
+        ({"normal": 1}, "normal: 1; needs the key masks"),
+        ({"kinds": True}, "kinds: True; needs the key masks"),
+        ({"normal": -1}, "normal: -1; must not be negative"),
         ({"masks": "."}, "must not be the folder of the images"),
         ({"crop": "left"}, "crop: 'left'; allowed: centre"),
         ({"crop": {"box": [0, 0, 0, 5]}}, "allowed: centre"),

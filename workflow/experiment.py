@@ -13,6 +13,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 
 from rgi.baselines import FILTERS, LOW_RANK
+from rgi.corruption import library_hash
 from rgi.data import ARCHIVES, companions
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
@@ -118,6 +119,11 @@ class Experiment:
             alike.setdefault(as_json(entry), []).append(name)
         return [names for names in alike.values() if len(names) > 1]
 
+    def library(self, case: str) -> str | None:
+        """The hash of the library of masks that a case draws from, if it does."""
+        entry = self.config["cases"][case]
+        return library_hash(Path(entry["path"])) if entry["corruption"] == "library" else None
+
     def simulated(self, case: str) -> Mapping[str, Any]:
         """Settings of a simulation's case at any level: its corruption and how many images."""
         return {
@@ -219,7 +225,10 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
     methods = {name: _method(name, entry, source) for name, entry in config["methods"].items()}
     experiment = Experiment(config, methods)
     _check_generators(config, source)
-    _check_sizes(config, source)
+    for name in config["datasets"]:
+        _check_dataset(config, name, source)
+    for name in config["cases"]:
+        _check_case(config, name, source)
     _check_mirror(config["mirror"], source)
     _check_tables(experiment, source)
     _check_metrics(experiment, source)
@@ -361,21 +370,30 @@ def _check_mirror(mirror: str | None, source: str) -> None:
         raise _error(source, ("mirror",), mirror, "an existing folder or a base URL")
 
 
-def _check_sizes(config: Mapping[str, Any], source: str) -> None:
-    for name, dataset in config["datasets"].items():
-        if dataset["test"] < config["folds"]:
-            allowed = f"at least as many images as folds ({config['folds']})"
-            raise _error(source, ("datasets", name, "test"), dataset["test"], allowed)
-        for key in ("path", "masks"):
-            folder = dataset.get(key)
-            if folder is not None and not Path(folder).is_dir():
-                raise _error(source, ("datasets", name, key), folder, "an existing folder")
-        archive = dataset.get("archive")
-        if archive is not None and not Path(archive).is_file():
-            raise _error(source, ("datasets", name, "archive"), archive, "an existing file")
-    for name, case in config["cases"].items():
-        if case["corruption"] == "irregular" and case["area"][0] > case["area"][1]:
-            raise _error(source, ("cases", name, "area"), case["area"], "the least area first")
+def _check_dataset(config: Mapping[str, Any], name: str, source: str) -> None:
+    dataset, path = config["datasets"][name], ("datasets", name)
+    if dataset["test"] < config["folds"]:
+        allowed = f"at least as many images as folds ({config['folds']})"
+        raise _error(source, (*path, "test"), dataset["test"], allowed)
+    for key in ("path", "masks"):
+        folder = dataset.get(key)
+        if folder is not None and not Path(folder).is_dir():
+            raise _error(source, (*path, key), folder, "an existing folder")
+    archive = dataset.get("archive")
+    if archive is not None and not Path(archive).is_file():
+        raise _error(source, (*path, "archive"), archive, "an existing file")
+    for key in ("normal", "kinds"):
+        if dataset["source"] == "folder" and dataset[key] and dataset["masks"] is None:
+            raise _error(source, (*path, key), dataset[key], "with the key masks only")
+
+
+def _check_case(config: Mapping[str, Any], name: str, source: str) -> None:
+    case, path = config["cases"][name], ("cases", name)
+    low, high = case.get("area", (0, 1))
+    if low > high:
+        raise _error(source, (*path, "area"), [low, high], "the least area first")
+    if case["corruption"] == "library" and not Path(case["path"]).exists():
+        raise _error(source, (*path, "path"), case["path"], "an existing folder or zip file")
 
 
 def _check_tables(experiment: Experiment, source: str) -> None:

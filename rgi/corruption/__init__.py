@@ -11,7 +11,9 @@ from rgi.corruption.cases import (
     save_case,
     save_case_preview,
 )
-from rgi.corruption.fills import FILLS, Constant, Noise, Patch
+from rgi.corruption.defects import Crack, IrregularDefect, MixedLarge, Scratch
+from rgi.corruption.fills import FILLS, Constant, MeanColour, Noise, Patch
+from rgi.corruption.library import Library, library_hash
 from rgi.corruption.masks import MASKS, Block, Irregular, RandomPixels
 
 __all__ = [
@@ -21,12 +23,19 @@ __all__ = [
     "Block",
     "Case",
     "Constant",
+    "Crack",
     "Irregular",
+    "IrregularDefect",
+    "Library",
+    "MeanColour",
+    "MixedLarge",
     "Noise",
     "Patch",
     "RandomPixels",
+    "Scratch",
     "given_case",
     "image_generator",
+    "library_hash",
     "load_case",
     "make_case",
     "read_corruption",

@@ -88,7 +88,7 @@ def make_case(
     for place, row in enumerate(rows.tolist()):
         generator = image_generator(seed, name, row)
         mask[place] = mask_settings.draw(images.shape[2:], generator)
-        content = fill_settings.draw(images, row, generator)
+        content = fill_settings.draw(images, row, mask[place], generator)
         corrupted[place] = np.where(mask[place], content, images[row]).clip(-1, 1)
     return Case(images[rows].astype(np.float32, copy=False), corrupted, mask, rows)
 

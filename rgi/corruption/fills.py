@@ -1,4 +1,8 @@
-"""What the corrupted pixels show: noise, one value, or another image."""
+"""What the corrupted pixels show: noise, one value, another image, or the image's own mean.
+
+`draw` gets all images (N x C x H x W), the row of the one to corrupt and its mask (bool H x W,
+True = corrupted), and returns what is shown under the mask: C x H x W.
+"""
 
 from dataclasses import dataclass
 
@@ -18,8 +22,10 @@ class Noise:
         if not self.sd >= 0:
             raise InputError(f"cases: fill: sd: {self.sd}; must not be negative")
 
-    def draw(self, images: np.ndarray, row: int, generator: np.random.Generator) -> np.ndarray:
-        """Draw the content for image `row` of `images` (N x C x H x W): C x H x W."""
+    def draw(
+        self, images: np.ndarray, row: int, mask: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Draw the content of image `row`: C x H x W."""
         return generator.normal(self.mean, self.sd, images.shape[1:])
 
 
@@ -33,8 +39,10 @@ class Constant:
         if not -1 <= self.value <= 1:
             raise InputError(f"cases: fill: value: {self.value}; must lie in [-1, 1]")
 
-    def draw(self, images: np.ndarray, row: int, generator: np.random.Generator) -> np.ndarray:
-        """Return the content for image `row` of `images` (N x C x H x W): C x H x W."""
+    def draw(
+        self, images: np.ndarray, row: int, mask: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Return the content of image `row`: C x H x W."""
         return np.full(images.shape[1:], self.value)
 
 
@@ -42,8 +50,10 @@ class Constant:
 class Patch:
     """The pixels of another image of the same set at the same place: close to its surroundings."""
 
-    def draw(self, images: np.ndarray, row: int, generator: np.random.Generator) -> np.ndarray:
-        """Draw another image of `images` (N x C x H x W) than `row`: C x H x W.
+    def draw(
+        self, images: np.ndarray, row: int, mask: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Draw another image than `row`: C x H x W.
 
         Raises:
             InputError: there is no other image.
@@ -54,6 +64,23 @@ class Patch:
         return images[other + (other >= row)]
 
 
-FillSettings = Noise | Constant | Patch
+@dataclass(frozen=True)
+class MeanColour:
+    """One colour: each channel's own mean over the masked pixels (appendix F of the RGI paper)."""
 
-FILLS: dict[str, type[FillSettings]] = {"noise": Noise, "constant": Constant, "patch": Patch}
+    def draw(
+        self, images: np.ndarray, row: int, mask: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Return the content of image `row`: C x H x W. The mask must not be empty."""
+        colour = images[row][:, mask].mean(axis=1, dtype=np.float64)
+        return np.broadcast_to(colour[:, None, None], images.shape[1:])
+
+
+FillSettings = Noise | Constant | Patch | MeanColour
+
+FILLS: dict[str, type[FillSettings]] = {
+    "noise": Noise,
+    "constant": Constant,
+    "patch": Patch,
+    "mean-colour": MeanColour,
+}

@@ -1,9 +1,11 @@
-"""Which pixels are corrupted: a block, single pixels, or irregular brush strokes."""
+"""Which pixels are corrupted: a block, single pixels, brush strokes, or the shape of a defect."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from rgi.corruption.defects import Crack, IrregularDefect, MixedLarge, Scratch
+from rgi.corruption.library import Library
 from rgi.errors import InputError
 
 
@@ -102,12 +104,19 @@ class Irregular:
         return mask
 
 
-MaskSettings = Block | RandomPixels | Irregular
+MaskSettings = (
+    Block | RandomPixels | Irregular | Crack | Scratch | IrregularDefect | MixedLarge | Library
+)
 
 MASKS: dict[str, type[MaskSettings]] = {
     "block": Block,
     "random": RandomPixels,
     "irregular": Irregular,
+    "crack": Crack,
+    "scratch": Scratch,
+    "irregular-defect": IrregularDefect,
+    "mixed-large": MixedLarge,
+    "library": Library,
 }
 
 

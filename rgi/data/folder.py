@@ -20,7 +20,7 @@ from rgi.data.pictures import (
     resize_mask,
     to_pixels,
 )
-from rgi.data.sources import Parts, check_count, check_image_format
+from rgi.data.sources import GOOD, Parts, check_count, check_image_format
 from rgi.errors import InputError
 
 WHERE = "datasets: folder"
@@ -31,7 +31,8 @@ class FolderSettings:
     """All images under `path`, cropped and resized; `test` of them are held out.
 
     `crop` is "centre" (largest central square) or {"box": [top, left, height, width]}. With a
-    folder of `masks` (same stem as the image), images that have a mask are the test images.
+    folder of `masks` (same stem as the image), images that have a mask are the test images, and
+    `normal` of the others with them. With `kinds`, masks lie in a folder for each kind of defect.
     """
 
     path: str
@@ -39,11 +40,18 @@ class FolderSettings:
     channels: int
     test: int
     masks: str | None = None
+    normal: int = 0
+    kinds: bool = False
     crop: Crop = "centre"
 
     def __post_init__(self) -> None:
         check_image_format(WHERE, self.resolution, self.channels)
         check_count(f"{WHERE}: test", self.test)
+        if self.normal < 0:
+            raise InputError(f"{WHERE}: normal: {self.normal}; must not be negative")
+        for key in ("normal", "kinds"):
+            if getattr(self, key) and self.masks is None:
+                raise InputError(f"{WHERE}: {key}: {getattr(self, key)!r}; needs the key masks")
         if self.crop != "centre" and not is_box(self.crop):
             raise InputError(
                 f"{WHERE}: crop: {self.crop!r}; allowed: centre, or "
@@ -68,7 +76,9 @@ class _Reader:
         return to_pixels(image, settings.crop, settings.resolution, settings.channels)
 
     def mask(self, name: str) -> np.ndarray:
-        """Read the mask of the image `name`: uint8 H x W, 1 = corrupted."""
+        """Read the mask of the image `name`: uint8 H x W, 1 = corrupted; without one all is 0."""
+        if name not in self.masks:
+            return np.zeros((self.settings.resolution,) * 2, np.uint8)
         path = self.masks[name]
         try:
             mask = self._decode(path, f"mask of {name}").convert("L")
@@ -76,6 +86,8 @@ class _Reader:
             raise UnreadableImageError(f"its mask {path}: {error}") from None
         _check_mask(mask, path, self._decode(self.root / name, name), self.root / name)
         corrupted = np.asarray(cut(mask, self.settings.crop)) > 127
+        if not corrupted.any():
+            raise UnreadableImageError(f"its mask {path}: nothing is corrupted within the crop")
         return resize_mask(corrupted, self.settings.resolution).astype(np.uint8)
 
     def digest(self, name: str) -> str | None:
@@ -105,9 +117,9 @@ def folder(settings: FolderSettings, seed: int) -> Parts:
     """Open the images under `settings.path`, in the order of their relative names.
 
     The test images are drawn by `seed` among those that can be read (with `masks`: among those
-    that have one; what is not drawn of them is not used). Files that cannot be read, or do not
-    hold the box, are skipped and listed; so are training files that hold the same bytes as a test
-    image or an image with a mask.
+    that have one, of which what is not drawn is not used; then `normal` among the others). Files
+    that cannot be read, or do not hold the box, are skipped and listed; so are training files that
+    hold the same bytes as a test image or an image with a mask.
 
     Raises:
         InputError: a folder is missing or has too few images, or a mask does not fit its image.
@@ -119,7 +131,20 @@ def folder(settings: FolderSettings, seed: int) -> Parts:
     names = file_names(root, mask_root)
     masks = {} if mask_root is None else _match_masks(names, root, mask_root)
     reader = _Reader(root, settings, masks)
-    test = _draw_test(reader, names if mask_root is None else sorted(masks), seed)
+    if settings.kinds:
+        _check_kinds(names, masks, root, mask_root)
+    generator = np.random.default_rng(seed)
+    if mask_root is None:
+        test = _draw(reader, names, settings.test, generator, "readable images")
+    else:
+        masked = sorted(masks)
+        test = _draw(reader, masked, settings.test, generator, "readable images with a mask")
+    if settings.normal:
+        unmasked = [name for name in names if name not in masks]
+        # A stream of its own: normal images must not move those with a mask.
+        generator = np.random.default_rng([seed, 1])
+        kind = "readable images without a mask"
+        test += _draw(reader, unmasked, settings.normal, generator, kind)
     held_out = set(test) | set(masks)
     train = sorted(set(names) - held_out - set(reader.skipped))
     return Parts(
@@ -127,6 +152,7 @@ def folder(settings: FolderSettings, seed: int) -> Parts:
         train=_training_images(reader, train, held_out),
         describe=lambda: _describe(reader, seed, names, test),
         masks=None if mask_root is None else (reader.mask(name) for name in test),
+        kinds=[_kind(n) if n in masks else GOOD for n in test] if settings.kinds else None,
     )
 
 
@@ -174,26 +200,44 @@ def _stem(name: str) -> str:
     return Path(name).with_suffix("").as_posix()
 
 
-def _draw_test(reader: _Reader, candidates: list[str], seed: int) -> list[str]:
-    """Draw the names of the test images among the candidates that can be read."""
-    settings = reader.settings
+def _kind(name: str) -> str:
+    """Return the first folder of a relative name."""
+    return name.split("/")[0]
+
+
+def _check_kinds(names: list[str], masks: dict[str, Path], root: Path, mask_root: Path) -> None:
+    """Every mask lies in the folder of a kind, and every image there has a mask."""
+    for name, path in masks.items():
+        if "/" not in name or _kind(name) == GOOD:
+            raise InputError(f"{path}: not in a folder {mask_root}/KIND, with a KIND but {GOOD!r}")
+    kinds = set(map(_kind, masks))
+    for name in names:
+        if "/" in name and _kind(name) in kinds and name not in masks:
+            raise InputError(
+                f"{root / name}: defect image without a mask; expected one in "
+                f"{mask_root / _kind(name)}"
+            )
+
+
+def _draw(
+    reader: _Reader, candidates: list[str], count: int, generator: np.random.Generator, kind: str
+) -> list[str]:
+    """Draw the names of `count` test images among the candidates (`kind`) that can be read."""
     drawn: list[str] = []
-    for row in np.random.default_rng(seed).permutation(len(candidates)):
+    for row in generator.permutation(len(candidates)):
         name = candidates[row]
         try:
             reader.image(name)
-            if name in reader.masks:
-                reader.mask(name)
+            reader.mask(name)
         except UnreadableImageError as error:
             reader.skipped[name] = str(error)
             continue
         drawn.append(name)
-        if len(drawn) == settings.test:
+        if len(drawn) == count:
             return sorted(drawn)
-    kind = "readable images" if settings.masks is None else "readable images with a mask"
     raise InputError(
-        f"{WHERE}: path: {reader.root}: found {len(drawn)} {kind}, need {settings.test} for "
-        f"testing{reader.first_reason()}"
+        f"{WHERE}: path: {reader.root}: found {len(drawn)} {kind}, need {count} "
+        f"for testing{reader.first_reason()}"
     )
 
 
@@ -224,7 +268,9 @@ def _check_mask(mask: Image.Image, path: Path, image: Image.Image, image_path: P
             f"has {image.height} rows, {image.width} columns"
         )
     largest = mask.getextrema()[1]
-    if 0 < largest <= 127:
+    if largest == 0:
+        raise InputError(f"{path}: mask is empty; an image without a defect has no mask")
+    if largest <= 127:
         raise InputError(f"{path}: mask's largest value is {largest}; corrupted means above 127")
 
 
@@ -232,7 +278,7 @@ def _describe(reader: _Reader, seed: int, names: list[str], test: list[str]) -> 
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(reader.hashes.items()))
     split: dict[str, Any] = {"drawn_by_seed": seed, "test": test, "train": "all other images"}
     if reader.settings.masks is not None:
-        split["train"] = "all images without a mask"
+        split["train"] = "all other images without a mask"
         split["unused"] = sorted(set(reader.masks) - set(test) - set(reader.skipped))
     return {
         "source": f"folder {reader.settings.path}: {len(names)} files",

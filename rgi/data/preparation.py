@@ -108,9 +108,9 @@ def draw_images(images: Iterable[np.ndarray], limit: int, seed: int) -> Iterator
 
 def companions(values: Mapping[str, Any]) -> tuple[str, ...]:
     """Name the files that stand beside test.npy when the data set `values` is prepared."""
-    if values["source"] == "magnetic-tile":
-        return ("test_masks.npy", "test_kinds.txt")
-    return ("test_masks.npy",) if values.get("masks") is not None else ()
+    has_kinds = values["source"] == "magnetic-tile" or values.get("kinds", False)
+    has_masks = has_kinds or values.get("masks") is not None
+    return ("test_masks.npy",) * has_masks + ("test_kinds.txt",) * has_kinds
 
 
 def sha256_of(path: Path) -> str:

@@ -33,6 +33,7 @@ rule case:
             for word in (option, path)
         ],
         settings=lambda wildcards: as_json(config["cases"][wildcards.case]),
+        library=lambda wildcards: experiment.library(wildcards.case),
         seed=config["seed"],
     shell:
         "python $SCRIPTS/synthesise_case.py --images {input.images:q} {params.given:q}"
@@ -64,6 +65,7 @@ rule simulation:
         runtime=30,
     params:
         settings=lambda wildcards: as_json(experiment.simulated(wildcards.case)),
+        library=lambda wildcards: experiment.library(wildcards.case),
         seed=config["seed"],
     shell:
         "python $SCRIPTS/synthesise_simulation.py --generator {input:q} --name {wildcards.case:q}"

@@ -1,0 +1,99 @@
+"""Masks of real defects out of a library: a folder or a zip file of mask images."""
+
+import functools
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from rgi.data.pictures import UnreadableImageError, cut, decode, resize_mask
+from rgi.errors import InputError
+
+WHERE = "cases: library"
+_PICTURES = (".png", ".bmp", ".gif", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Library:
+    """One of the library's masks, drawn at random; every touched pixel is corrupted.
+
+    `path` is a folder or a zip file of masks (above 127 = corrupted), such as MVTec AD's
+    ground_truth/KIND/NNN_mask.png. `kinds` are the names of the masks' own folders; None takes all.
+    `area` is the least and largest part of the pixels that a mask may cover once it is resized.
+    """
+
+    path: str
+    kinds: tuple[str, ...] | None = None
+    area: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.area[0] < self.area[1] <= 1:
+            raise InputError(
+                f"{WHERE}: area: {list(self.area)}; expected [low, high] with 0 <= low < high <= 1"
+            )
+
+    def draw(self, shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+        """Draw a mask, bool H x W, True = corrupted; the image is square.
+
+        Raises:
+            InputError: the library is missing, damaged or has no mask of such a kind and area.
+        """
+        masks = _read(self, shape[0])
+        return masks[generator.integers(len(masks))]
+
+
+def library_hash(path: Path) -> str:
+    """Return the SHA-256 of a library's mask names and bytes, the same for a folder and its zip.
+
+    Raises:
+        InputError: the library is missing or damaged.
+    """
+    digest = hashlib.sha256()
+    for name, data in _files(path):
+        digest.update(f"{hashlib.sha256(data).hexdigest()}  {name}\n".encode())
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=4)
+def _read(library: Library, side: int) -> tuple[np.ndarray, ...]:
+    """Read the library's masks once for all images of a case."""
+    found, fitting = 0, []
+    for name, data in _files(Path(library.path)):
+        if library.kinds is not None and PurePosixPath(name).parent.name not in library.kinds:
+            continue
+        found += 1
+        try:
+            square = cut(decode(data).convert("L"), "centre")
+        except UnreadableImageError as error:
+            raise InputError(f"{library.path}: {name}: {error}") from None
+        mask = resize_mask(np.asarray(square) > 127, side)
+        if mask.any() and library.area[0] <= mask.mean() <= library.area[1]:
+            fitting.append(mask)
+    if not fitting:
+        kinds = "any kind" if library.kinds is None else f"kind {', '.join(library.kinds)}"
+        raise InputError(
+            f"{WHERE}: path: {library.path}: of {found} masks of {kinds} none covers "
+            f"{library.area[0]} to {library.area[1]} of {side} x {side} pixels"
+        )
+    return tuple(fitting)
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the library's pictures by relative name; a zip file is read in place."""
+    if path.is_dir():
+        for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).as_posix()):
+            if file.suffix.lower() in _PICTURES and file.is_file():
+                yield file.relative_to(path).as_posix(), file.read_bytes()
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                if name.lower().endswith(_PICTURES):
+                    yield name, archive.read(name)
+    except FileNotFoundError:
+        raise InputError(f"{WHERE}: path: {path}: no such folder or zip file") from None
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{WHERE}: path: {path}: not a whole zip file ({error})") from None
