@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-slow lint lock clean environment
+.PHONY: help demo test test-slow lint lock clean environment anomalib
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -19,6 +19,13 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { echo "error: the venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+anomalib: $(STAMP) $(VENV)/.anomalib ## add anomalib to the environment: PatchCore, DRAEM and others
+
+# Everything that requirements.lock holds is in this lock, too, at the same version.
+$(VENV)/.anomalib: $(STAMP) requirements-anomalib.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-anomalib.lock
 	@touch $@
 
 # The kernel drops this lock with its process, so a killed run needs no unlocking.
@@ -42,9 +49,13 @@ lint: $(STAMP) ## ruff, snakefmt and snakemake --lint
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
 
-lock: $(STAMP) ## compile requirements.lock and envs/ from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev --no-header pyproject.toml --output-file requirements.lock
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev --no-header pyproject.toml
+
+lock: $(STAMP) ## compile the locks and envs/ from pyproject.toml
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra anomalib --constraint requirements.lock --output-file requirements-anomalib.lock
 	$(BIN)/python envs/generate.py requirements.lock envs/rgi.yaml
+	$(BIN)/python envs/generate.py requirements-anomalib.lock envs/anomalib.yaml
 
 clean: ## remove the environment, results and reports
 	rm -rf $(VENV) results reports .snakemake

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HEADER = """\
-# Made by `make lock` from requirements.lock: the same versions for `snakemake --sdm conda`.
+# Made by `make lock` from {lock}: the same versions for `snakemake --sdm conda`.
 channels:
   - conda-forge
   - nodefaults
@@ -16,11 +16,12 @@ dependencies:
 """
 
 
-def conda_file(lock: str) -> str:
+def conda_file(path: Path) -> str:
     """The conda environment for a requirements file: its pins and markers, without hashes."""
+    lock = path.read_text()
     pins = re.findall(r"^([A-Za-z0-9][^\\\n]*==[^\\\n]*?)\s*\\?$", lock, flags=re.MULTILINE)
-    return HEADER + "".join(f'      - "{pin}"\n' for pin in pins)
+    return HEADER.format(lock=path.name) + "".join(f'      - "{pin}"\n' for pin in pins)
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(conda_file(Path(sys.argv[1]).read_text()))
+    Path(sys.argv[2]).write_text(conda_file(Path(sys.argv[1])))
