@@ -13,6 +13,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 
 from rgi.baselines import FILTERS, LOW_RANK
+from rgi.baselines.detectors import read_detector
 from rgi.corruption import library_hash
 from rgi.data import ARCHIVES, companions
 from rgi.errors import InputError
@@ -198,6 +199,11 @@ class Experiment:
             or "$."
         )  # matches nothing
 
+    def asked(self, family: str) -> list[Method]:
+        """A family's methods that some table names."""
+        named = {name for table in self.tables() for name in self.table(table)["methods"]}
+        return [m for m in self.methods.values() if m.family == family and m.name in named]
+
     def together(self, family: str) -> list[Method]:
         """A family's methods of which one job computes all lambdas."""
         return [m for m in self.methods.values() if m.family == family and m.together]
@@ -302,7 +308,7 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
     preset = entry.get("preset", name)
     settings = entry.get("settings", {})
     needs_mask, finds_mask = entry.get("needs_mask", False), entry.get("finds_mask", False)
-    together = entry.get("together", False)
+    together, restores = entry.get("together", False), entry.get("restores", True)
     try:
         if entry["family"] == "inversion":
             known = configured(preset, settings)
@@ -317,6 +323,9 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
                 raise InputError(f"preset {preset!r} is unknown; allowed: {', '.join(presets)}")
             read_settings(presets[preset].settings, settings, "settings")
             has_lambda = presets[preset].has_lambda
+        elif entry["family"] == "anomalib":
+            read_detector(settings, "settings")
+            has_lambda, restores = False, False
         else:
             has_lambda = "lam" in entry
     except InputError as error:
@@ -336,7 +345,7 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
         needs_mask,
         finds_mask,
         together,
-        restores=entry.get("restores", True),
+        restores,
     )
 
 
