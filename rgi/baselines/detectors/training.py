@@ -1,5 +1,6 @@
 """Training a model of anomalib on one data set's training images, by Lightning's own loop."""
 
+import ctypes
 import json
 import logging
 import math
@@ -40,6 +41,7 @@ LOG = "training.jsonl"
 BANK_IMAGES = 256  # a memory bank first holds every patch: 6 MB an image for PatchCore at 256 x 256
 STEPS = 2000
 LINES = 200  # of the log
+M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
 class TrainingImages(Dataset):
@@ -131,6 +133,7 @@ def train_detector(
     Raises:
         InputError: see `build_detector`; or the loss is no longer finite, or a download failed.
     """
+    _fix_mmap_threshold()
     pl.seed_everything(seed, verbose=False)
     detector = build_detector(name, settings)
     module = detector.module
@@ -168,6 +171,17 @@ def train_detector(
     record.write(step=steps, done=True)
     save_detector(directory / MODEL, detector)
     return detector
+
+
+def _fix_mmap_threshold() -> None:
+    """Make glibc return every large block, as soon as it is freed, for the rest of the process.
+
+    Its own threshold rises to 32 MB; below, small tensors come to lie in the gap that a temporary
+    one left, and PatchCore's coreset takes a new block at each step: 20 GB where 2 are enough.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 2**20)
 
 
 def _collate(images: list[Tensor]) -> ImageBatch:

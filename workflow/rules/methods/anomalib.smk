@@ -25,7 +25,7 @@ rule detector:
         "../../../envs/anomalib.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 8000,
+        mem_mb=lambda wildcards, attempt: attempt * 16000,
         runtime=24 * 60,
         gpu=0 if config["device"] == "cpu" else 1,
         device=config["device"],
