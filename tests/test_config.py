@@ -132,7 +132,7 @@ BAD = [
         {"family": "low-rank", "lam": [1], "settings": {"reach": 0.6}},
         "methods.rasl.settings.reach: 0.6 is greater than the maximum of 0.25",
     ),
-    ("a decomposition without lambda", "methods.rpca", {"family": "low-rank"}, "rpca needs a grid"),
+    ("a decomposition without lambda", "methods.rasl", {"family": "low-rank"}, "rasl needs a grid"),
     ("unknown setting", "methods.l2.settings.lr", 0.1, "methods.l2.settings: .*'lr'"),
     ("no method", "tables.simulation.settings.magic", {}, "methods that invert: l2, l1"),
     (
@@ -367,7 +367,7 @@ def test_bad_config_stops_the_command_with_one_line_and_writes_nothing(
 ):
     change = merged({"cases": copy.deepcopy(CASES)}, overlay(key, value))
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(change))
-    command = [sys.executable, "-m", "snakemake", "--configfile", "mine.yaml"]
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", "mine.yaml"]
     done = subprocess.run(
         [*command, "--snakefile", ROOT / "Snakefile"],
         cwd=tmp_path,
