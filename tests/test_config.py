@@ -202,7 +202,12 @@ BAD = [
         ANOMALY | {"cases": ["own"]},
         "datasets.digits.masks: None",
     ),
-    ("no table", "tables", {"inpainting": None, "simulation": None}, "tables: all are null"),
+    (
+        "no table",
+        "tables",
+        {"inpainting": None, "anomaly-detection": None, "simulation": None},
+        "tables: all are null",
+    ),
     ("nothing to show", "metrics", ["rmse"], "metrics: .* psnr or ssim, which the inpainting"),
     ("no error to show", "metrics", ["psnr", "dice"], "metrics: .* rmse, which the simulation"),
     ("no number", "tables.simulation.levels", [0, NAN], "tables.simulation.levels.1: nan"),
