@@ -235,7 +235,7 @@ def test_a_pass_takes_no_more_than_its_budget():
 import resource, sys, torch
 from dataclasses import replace
 from rgi.inversion import METHODS, invert
-from rgi.models import Discriminator, Generator
+from rgi.models import Architecture, Generator
 torch.set_num_threads(1)
 generator = Generator(Architecture(64, 3, 64, (64, 64, 64, 32, 32)))
 images = torch.zeros(256, 3, 64, 64)
