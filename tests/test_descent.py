@@ -214,17 +214,22 @@ def test_the_pool_is_judged_within_the_batch_too(images, generator):
 
 @pytest.mark.parametrize("name", ["rgi", "r-rgi"])
 def test_the_budget_bounds_the_rows_of_a_pass(name, images, generator):
-    problem = stated(
-        images,
-        replace(METHODS[name], critic_weight=0.0, explore_critic_weight=0.0, batch=1000),
-        0.1,
-    )
+    problem = stated(images, replace(METHODS[name], critic_weight=0.0, batch=1000), 0.1)
     render = frozen(generator)
     sizes = [fitting_batch(problem, generator, render, mb * 10**6).size for mb in (0, 4, 8, 10**6)]
     assert sizes[0] == 1
     assert 1 < sizes[1] < 1000
     assert sizes[2] == pytest.approx(2 * sizes[1], abs=1)
     assert sizes[3] == 1000
+
+
+def test_a_critic_that_only_explores_counts_in_the_budget(images, generator, discriminator):
+    def rows(**weights):
+        method = replace(PROFILE, batch=1000, **weights)
+        problem = stated(images, method, 0.1, discriminator)
+        return fitting_batch(problem, generator, frozen(generator), 8 * 10**6).size
+
+    assert rows(explore_critic_weight=0.3) == rows(critic_weight=0.3) < rows()
 
 
 @pytest.mark.slow
