@@ -209,10 +209,20 @@ def test_kinds_that_contradict_the_masks_are_refused(case, maps, row, kind, word
         detect(case, maps, FOLDS, SEED)
 
 
-def test_a_threshold_needs_a_defect_in_another_fold(case, maps):
+def test_no_kind_is_called_as_all_of_them(case, maps):
+    kind = np.where(case.kind == "crack", "all", case.kind)
+    with pytest.raises(InputError, match="kind 'all' .* all kinds together"):
+        detect(replace(case, kind=kind), maps, FOLDS, SEED)
+
+
+@pytest.mark.parametrize(
+    ("defects", "words"),
+    [(1, "no image with a defect is left to choose"), (0, "no image has a defect")],
+)
+def test_a_threshold_needs_a_defect_in_another_fold(case, maps, defects, words):
     mask = case.mask.copy()
-    mask[1:] = False
-    with pytest.raises(InputError, match="no image with a defect is left to choose"):
+    mask[defects:] = False
+    with pytest.raises(InputError, match=words):
         detect(replace(case, mask=mask, kind=None), maps, FOLDS, SEED)
 
 
@@ -274,6 +284,22 @@ def test_the_scripts_write_what_the_library_finds(saved, case, maps):
     image = expected.images.iloc[3]
     area = (maps.score[image["lam"]][3] >= image["threshold"]).sum()
     assert defects.loc[defects["index"] == image["index"], "area"].sum() == area
+
+
+def test_the_file_of_points_gives_back_each_mask_to_the_pixel(case, tmp_path):
+    """A threshold is some pixel's score: the last digit of either decides on that pixel."""
+    rng = np.random.default_rng(7)
+    score = (rng.random(case.mask.shape) + case.mask / 3).astype(np.float32)
+    maps = Maps({"none": score}, {"none": np.full(IMAGES, np.nan)})
+    found = detect(case, maps, FOLDS, SEED)
+    write_detection(tmp_path, found)
+
+    assert read_images(tmp_path)["threshold"].isin(score.ravel()).all()
+    defects = found_defects(case, maps, read_images(tmp_path))
+    masks = score >= found.images["threshold"].to_numpy()[:, None, None]
+    expected = masks.sum(axis=(1, 2))
+    areas = defects.groupby("index")["area"].sum().reindex(case.index, fill_value=0)
+    assert areas.tolist() == expected.tolist()
 
 
 def test_a_method_that_restores_has_the_psnr_of_its_background(saved, case, maps):

@@ -96,7 +96,8 @@ def kinds_of(case: Case) -> np.ndarray:
     """The kind of each image; `defect` for every defect where kinds are unknown.
 
     Raises:
-        InputError: an image is called good and has a defect, or has neither.
+        InputError: an image is called good and has a defect, or has neither, or a kind is called
+            as all kinds together are.
     """
     defective = case.mask.any(axis=(1, 2))
     if case.kind is None:
@@ -108,6 +109,8 @@ def kinds_of(case: Case) -> np.ndarray:
             f"case: image {case.index[row]} is of kind {str(case.kind[row])!r}, "
             f"but its mask {found} corrupted pixels"
         )
+    if ALL in case.kind:
+        raise InputError(f"case: kind {ALL!r} of defect; this name is that of all kinds together")
     return case.kind.astype(str)
 
 

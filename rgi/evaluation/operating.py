@@ -48,7 +48,12 @@ def dice_curves(score: np.ndarray, truth: np.ndarray) -> DiceCurves:
     Args:
         score: N x H x W, higher = more surely corrupted.
         truth: bool N x H x W; images without a corrupted pixel are left out.
+
+    Raises:
+        InputError: no image has a corrupted pixel.
     """
+    if not truth.any():
+        raise InputError("detection: no image has a defect; all masks are empty")
     curves = [_dice_curve(score[i], truth[i], i) for i in np.flatnonzero(truth.any(axis=(1, 2)))]
     threshold, image, change = (np.concatenate(parts) for parts in zip(*curves, strict=True))
     order = np.argsort(threshold, kind="stable")[::-1]
