@@ -108,7 +108,8 @@ class TestTheExtra:
 def dry_run(directory, methods, asked=True):
     table = {"datasets": ["digits"], "cases": ["block"], "methods": ["median"]}
     table["methods"] += list(methods) if asked else []
-    overlay = {"methods": methods, "tables": {"inpainting": table, "simulation": None}}
+    tables = {"inpainting": None, "simulation": None, "anomaly-detection": table}
+    overlay = {"methods": methods, "tables": tables}
     (directory / "mine.yaml").write_text(yaml.safe_dump(overlay))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-n"]
     return subprocess.run(
