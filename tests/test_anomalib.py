@@ -149,6 +149,15 @@ class TestByName:
         found = dict(re.findall(r"^(\w+)\s+(\d+)$", done.stdout, re.M))
         assert found["detector"] == found["restore_anomalib"] == "2"
 
+    def test_other_weights_of_the_backbone_train_anew(self, tmp_path):
+        """A file that is an input, beside the training images."""
+        weights = tmp_path / "my weights.pth"
+        weights.touch()
+        values = {"backbone_weights": str(weights)}
+        done = dry_run(tmp_path, {"padim": {"family": "anomalib", "settings": values}})
+        assert done.returncode == 0, done.stderr
+        assert f"input: results/datasets/digits/train.npy, {weights}" in done.stdout
+
     def test_an_unknown_model_stops_the_command_before_any_job(self, tmp_path):
         done = dry_run(tmp_path, {"patchcoer": {"family": "anomalib"}})
         assert done.returncode != 0

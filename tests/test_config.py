@@ -133,6 +133,12 @@ BAD = [
         "methods.rasl.settings.reach: 0.6 is greater than the maximum of 0.25",
     ),
     ("a decomposition without lambda", "methods.rasl", {"family": "low-rank"}, "rasl needs a grid"),
+    (
+        "missing weights",
+        "methods.padim",
+        {"family": "anomalib", "settings": {"backbone_weights": "nowhere.pth"}},
+        "methods.padim.settings.backbone_weights: 'nowhere.pth' .*; allowed: an existing file",
+    ),
     ("unknown setting", "methods.l2.settings.lr", 0.1, "methods.l2.settings: .*'lr'"),
     ("no method", "tables.simulation.settings.magic", {}, "methods that invert: l2, l1"),
     (

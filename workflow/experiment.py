@@ -165,6 +165,11 @@ class Experiment:
             return None
         return entry["archive"] or f"results/downloads/{entry['source']}.zip"
 
+    def backbone(self, method: str) -> list[str]:
+        """The user's own file of a detector's pretrained weights, if there is one."""
+        file = self.methods[method].settings.get("backbone_weights")
+        return [] if file is None else [file]
+
     def settings(self, case: str, method: str) -> Mapping[str, Any]:
         """A method's settings; in the simulation some may be the table's."""
         own = self.methods[method].settings
@@ -235,6 +240,8 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
         _check_dataset(config, name, source)
     for name in config["cases"]:
         _check_case(config, name, source)
+    for method in methods.values():
+        _check_backbone(method, source)
     _check_mirror(config["mirror"], source)
     _check_tables(experiment, source)
     _check_metrics(experiment, source)
@@ -372,6 +379,13 @@ def _check_batch(config: Mapping[str, Any], name: str, source: str) -> None:
     if any(size % share for size in (batch if isinstance(batch, list) else [batch])):
         allowed = f"multiples of {share}, {GROUP} for each of {config['gpus']} GPUs (key gpus)"
         raise _error(source, ("generators", name, "batch"), batch, allowed)
+
+
+def _check_backbone(method: Method, source: str) -> None:
+    file = method.settings.get("backbone_weights")
+    if file is not None and not Path(file).is_file():
+        path = ("methods", method.name, "settings", "backbone_weights")
+        raise _error(source, path, file, "an existing file")
 
 
 def _check_mirror(mirror: str | None, source: str) -> None:

@@ -10,7 +10,8 @@ if not workflow.deployment_settings.deployment_method:
 
 rule detector:
     input:
-        "results/datasets/{dataset}/train.npy",
+        images="results/datasets/{dataset}/train.npy",
+        backbone=lambda wildcards: experiment.backbone(wildcards.method),
     output:
         detector="results/detectors/{dataset}/{method}/detector.pt",
         record="results/detectors/{dataset}/{method}/training.jsonl",
@@ -35,7 +36,7 @@ rule detector:
         settings=lambda wildcards: as_json(experiment.methods[wildcards.method].settings),
         seed=config["seed"],
     shell:
-        "python $SCRIPTS/train_detector.py --images {input:q} --model {params.preset}"
+        "python $SCRIPTS/train_detector.py --images {input.images:q} --model {params.preset:q}"
         " --settings {params.settings:q} --seed {params.seed} --device {resources.device}"
         " --threads {threads} --directory {params.directory:q} > {log:q} 2>&1"
 
