@@ -265,6 +265,15 @@ def test_the_study_of_solvers_makes_its_table_and_figures(tmp_path):
     assert "restore_filter" not in found
 
 
+def test_of_ones_own_images_nothing_else_is_computed(tmp_path):
+    (tmp_path / "images").mkdir()
+    place = tmp_path / "place.yaml"
+    place.write_text(yaml.safe_dump({"datasets": {"mine": {"path": "images"}}}))
+    overlay = ROOT / "experiments/own-images.yaml"
+    found = jobs(snakemake(tmp_path, "--configfile", overlay, place, "-n"))
+    assert (found["dataset"], found["generator"], found["case"]) == (1, 1, 1)
+
+
 def test_ones_own_corrupted_images_with_masks_are_a_case(tmp_path):
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
@@ -275,7 +284,7 @@ def test_ones_own_corrupted_images_with_masks_are_a_case(tmp_path):
         overlay["generators"] = {"mine": overlay["generators"]["digits"]}
         overlay["cases"]["own"] = {"corruption": "given"}
         table = {"datasets": ["mine"], "cases": ["own"], "methods": ["rgi", "median"]}
-        overlay["tables"] = {"inpainting": table, "simulation": None}
+        overlay["tables"] = {"inpainting": table, "anomaly-detection": None, "simulation": None}
 
     found = jobs(snakemake(tmp_path, "--configfile", changed(tmp_path, change), "-n"))
     assert found["case"] == 1
