@@ -117,7 +117,7 @@ class Experiment:
         alike: dict[str, list[str]] = {}
         for name in table["datasets"] if table else []:
             entry = {k: v for k, v in self.config["datasets"][name].items() if k != "train"}
-            alike.setdefault(as_json(entry), []).append(name)
+            alike.setdefault(as_json([entry, self.config["generators"].get(name)]), []).append(name)
         return [names for names in alike.values() if len(names) > 1]
 
     def library(self, case: str) -> str | None:
