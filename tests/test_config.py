@@ -372,6 +372,33 @@ def test_a_detector_that_restores_nothing_is_not_for_inpainting(config):
     assert median.restores_option == "--no-restores"
 
 
+TABLES_OF = {
+    "btad-03": {"anomaly-detection"},
+    "magnetic-tile": {"anomaly-detection"},
+    "own-images": {"inpainting"},
+    "solver": {"simulation", "solver"},
+    "training-size": {"anomaly-detection"},
+}
+
+
+@pytest.mark.parametrize(("name", "asked"), TABLES_OF.items())
+def test_an_experiment_asks_for_its_own_tables_alone(config, tmp_path, name, asked):
+    """An overlay is merged: a table of the default experiment that it does not drop is computed."""
+    overlay = yaml.safe_load((ROOT / f"experiments/{name}.yaml").read_text())
+    for entry in overlay["datasets"].values():
+        if "path" in entry:
+            entry["path"] = str(tmp_path)  # the user's
+    experiment = read_experiment(merged(config, overlay), name)
+    assert set(experiment.tables()) == asked
+    assert set(experiment.datasets()) == set(overlay["datasets"])
+
+
+def test_every_experiment_is_tested_and_listed():
+    names = {path.stem for path in (ROOT / "experiments").glob("*.yaml")}
+    listed = (ROOT / "experiments/README.md").read_text()
+    assert names == set(TABLES_OF) == set(re.findall(r"\| `([a-z0-9-]+)\.yaml`", listed))
+
+
 @pytest.mark.parametrize(("wrong", "key", "value", "words"), BAD, ids=[row[0] for row in BAD])
 def test_bad_config_stops_the_command_with_one_line_and_writes_nothing(
     wrong, key, value, words, tmp_path
