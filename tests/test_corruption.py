@@ -166,6 +166,10 @@ def test_every_drawn_defect_is_there_and_covers_a_small_part(mask, side):
     assert min(parts) > 0 and max(parts) < 0.25
 
 
+def test_a_blob_smaller_than_a_pixel_is_there():
+    assert all(draw(IrregularDefect(), (8, 8), seed).any() for seed in range(1000))
+
+
 @pytest.mark.parametrize("mask", DRAWN[:3], ids=repr)
 def test_the_same_defect_is_drawn_at_every_resolution(mask):
     """A pixel of the small mask and one of the large one are never farther apart than one pixel."""

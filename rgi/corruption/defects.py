@@ -58,7 +58,9 @@ class IrregularDefect:
         rows, columns = rows - centre[0], columns - centre[1]
         angle = np.arctan2(rows, columns)[..., None]
         outline = radius * np.exp((sizes * np.cos(waves * angle + phases)).sum(axis=-1))
-        return np.hypot(rows, columns) <= outline
+        mask = np.hypot(rows, columns) <= outline
+        mask[tuple(np.floor(centre * min(shape)).astype(int))] = True  # it may miss all others
+        return mask
 
 
 @dataclass(frozen=True)
