@@ -14,6 +14,8 @@ from rgi.errors import InputError
 
 # What numpy raises when a file's content is not what its name promises.
 DAMAGED_ARRAY = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+# What zipfile raises: damaged, cut off, compressed in a way it does not know, or encrypted.
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 @contextlib.contextmanager

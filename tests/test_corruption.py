@@ -1,6 +1,7 @@
 """Corruption is known exactly, stays in range, and depends on nothing but seed, name and index."""
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -229,6 +230,15 @@ def zipped(folder):
     return path
 
 
+def encrypt(path):
+    """Set the flag of every member, as an archive with a password has it."""
+    data = bytearray(path.read_bytes())
+    for mark, flag in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        for place in re.finditer(re.escape(mark), bytes(data)):
+            data[place.start() + flag] |= 1
+    path.write_bytes(data)
+
+
 def areas(mask, side=64):
     return {int(draw(mask, (side, side), seed).sum()) for seed in range(60)}
 
@@ -238,6 +248,18 @@ def test_masks_of_a_library_are_filtered_by_kind_and_area(library):
     assert areas(Library(str(library), kinds=("crack",))) == {16}
     assert areas(Library(str(library), area=(400 / 128**2, 1))) == {256, 1024}
     assert areas(Library(str(library), area=(0, 0.1))) == {16, 256}
+
+
+@pytest.mark.parametrize("pack", [lambda folder: folder, zipped])
+def test_photographs_beside_the_truth_and_hidden_files_are_no_masks(library, pack):
+    before = library_hash(library)
+    photograph = np.full((64, 64), 200, np.uint8)
+    (library / "test" / "crack").mkdir(parents=True)
+    Image.fromarray(photograph).save(library / "test/crack/000.png")
+    (library / "ground_truth/crack/._000_mask.png").write_bytes(b"left by a file manager")
+    path = pack(library)
+    assert areas(Library(str(path), kinds=("crack",))) == {16}
+    assert library_hash(path) == before
 
 
 def test_a_library_s_mask_marks_every_touched_pixel(library):
@@ -271,6 +293,7 @@ def test_members_of_a_zip_file_are_read_in_place_whatever_their_names(library, t
         (None, {"area": (0.5, 1)}, "of 5 masks of any kind none covers 0.5 to 1 of 32 x 32"),
         (None, {"path": "nowhere"}, "nowhere: no such folder or zip file"),
         (lambda path: path.write_bytes(path.read_bytes()[:500]), {}, "not a whole zip file"),
+        (lambda path: encrypt(path), {}, "not a whole zip file .*encrypted"),
     ],
 )
 def test_a_library_of_no_use_is_named(library, spoil, changes, message):

@@ -3,16 +3,19 @@
 import functools
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from rgi.data.folder import file_names
 from rgi.data.pictures import UnreadableImageError, cut, decode, resize_mask
 from rgi.errors import InputError
+from rgi.files import DAMAGED_ZIP
 
 WHERE = "cases: library"
+TRUTH = "ground_truth"  # MVTec AD's folder of masks
 _PICTURES = (".png", ".bmp", ".gif", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -21,7 +24,8 @@ class Library:
     """One of the library's masks, drawn at random; every touched pixel is corrupted.
 
     `path` is a folder or a zip file of masks (above 127 = corrupted), such as MVTec AD's
-    ground_truth/KIND/NNN_mask.png. `kinds` are the names of the masks' own folders; None takes all.
+    ground_truth/KIND/NNN_mask.png; where there are folders ground_truth, nothing else is a mask.
+    `kinds` are the names of the masks' own folders; None takes all.
     `area` is the least and largest part of the pixels that a mask may cover once it is resized.
     """
 
@@ -82,18 +86,27 @@ def _read(library: Library, side: int) -> tuple[np.ndarray, ...]:
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the library's pictures by relative name; a zip file is read in place."""
+    """Yield the library's masks by relative name; a zip file is read in place."""
     if path.is_dir():
-        for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).as_posix()):
-            if file.suffix.lower() in _PICTURES and file.is_file():
-                yield file.relative_to(path).as_posix(), file.read_bytes()
+        for name in _masks(file_names(path, None)):
+            yield name, (path / name).read_bytes()
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if name.lower().endswith(_PICTURES):
-                    yield name, archive.read(name)
+            for name in _masks(archive.namelist()):
+                yield name, archive.read(name)
     except FileNotFoundError:
         raise InputError(f"{WHERE}: path: {path}: no such folder or zip file") from None
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*DAMAGED_ZIP, OSError) as error:
         raise InputError(f"{WHERE}: path: {path}: not a whole zip file ({error})") from None
+
+
+def _masks(names: Iterable[str]) -> list[str]:
+    """Say which files are masks: beside the truth MVTec AD has photographs in folders KIND, too."""
+    parts = {name: PurePosixPath(name).parts for name in sorted(names)}
+    shown = [
+        name
+        for name, folders in parts.items()
+        if name.lower().endswith(_PICTURES) and not any(part.startswith(".") for part in folders)
+    ]
+    return [name for name in shown if TRUTH in parts[name][:-1]] or shown
