@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import hashlib
 import os
 import tokenize
 import zipfile
@@ -36,6 +37,12 @@ def write_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file, read piece by piece."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

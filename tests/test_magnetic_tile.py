@@ -178,6 +178,11 @@ def without(part):
     [
         (without("MT_Crack"), {}, "tiles.zip: no images in a folder MT_Crack/Imgs"),
         (without("MT_Free"), {}, "no images in a folder MT_Free/Imgs"),
+        (
+            tiles() | shot("Rust", 1, 9, 50),
+            {},
+            "MT_Rust/.*_num_9.jpg: of no known kind; .*Fray",
+        ),
         (without("num_10020.png"), {}, "exp1_num_10020.jpg: defect image without a mask"),
         (tiles(), {"test": 11}, "test: 11; .*tiles.zip has 10 usable images with a defect"),
         (tiles(), {"normal": 13}, "normal: 13; .* has 12 usable images without a defect"),

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from rgi.data.folder import file_names
-from rgi.data.pictures import UnreadableImageError, cut, decode, resize_mask
+from rgi.data.pictures import UnreadableImageError, cut, decode, resize_mask, to_mask
 from rgi.errors import InputError
 from rgi.files import DAMAGED_ZIP
 
@@ -70,10 +70,10 @@ def _read(library: Library, side: int) -> tuple[np.ndarray, ...]:
             continue
         found += 1
         try:
-            square = cut(decode(data).convert("L"), "centre")
+            square = to_mask(cut(decode(data), "centre"))
         except UnreadableImageError as error:
             raise InputError(f"{library.path}: {name}: {error}") from None
-        mask = resize_mask(np.asarray(square) > 127, side)
+        mask = resize_mask(square, side)
         if mask.any() and library.area[0] <= mask.mean() <= library.area[1]:
             fitting.append(mask)
     if not fitting:

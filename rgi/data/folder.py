@@ -18,6 +18,7 @@ from rgi.data.pictures import (
     is_box,
     read_bytes,
     resize_mask,
+    to_mask,
     to_pixels,
 )
 from rgi.data.sources import GOOD, Parts, check_count, check_image_format
@@ -81,11 +82,11 @@ class _Reader:
             return np.zeros((self.settings.resolution,) * 2, np.uint8)
         path = self.masks[name]
         try:
-            mask = self._decode(path, f"mask of {name}").convert("L")
+            mask = self._decode(path, f"mask of {name}")
         except UnreadableImageError as error:
             raise UnreadableImageError(f"its mask {path}: {error}") from None
         _check_mask(mask, path, self._decode(self.root / name, name), self.root / name)
-        corrupted = np.asarray(cut(mask, self.settings.crop)) > 127
+        corrupted = to_mask(cut(mask, self.settings.crop))
         if not corrupted.any():
             raise UnreadableImageError(f"its mask {path}: nothing is corrupted within the crop")
         return resize_mask(corrupted, self.settings.resolution).astype(np.uint8)
@@ -267,7 +268,7 @@ def _check_mask(mask: Image.Image, path: Path, image: Image.Image, image_path: P
             f"{path}: mask has {mask.height} rows, {mask.width} columns; its image {image_path} "
             f"has {image.height} rows, {image.width} columns"
         )
-    largest = mask.getextrema()[1]
+    largest = mask.convert("L").getextrema()[1]
     if largest == 0:
         raise InputError(f"{path}: mask is empty; an image without a defect has no mask")
     if largest <= 127:

@@ -5,11 +5,9 @@ names, expE_num_N, tell the exposure E and the running number N of the shot: eac
 six exposures one after the other, and may count as defect-free at some of them only.
 """
 
-import hashlib
 import io
 import re
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,9 +18,10 @@ import numpy as np
 from PIL import Image
 
 from rgi.data.downloads import ARCHIVES
-from rgi.data.pictures import UnreadableImageError, crop_and_resize, decode, resize_mask
+from rgi.data.pictures import UnreadableImageError, decode, resize_mask, to_mask, to_pixels
 from rgi.data.sources import GOOD, Parts, check_count, check_image_format
 from rgi.errors import InputError
+from rgi.files import DAMAGED_ZIP, sha256_of
 
 WHERE = "datasets: magnetic-tile"
 FREE = "free"
@@ -94,6 +93,12 @@ class _Reader:
             if not any(_kind(match) == kind for match in found):
                 folder = f"MT_{kind.capitalize()}/Imgs"
                 raise InputError(f"{self.settings.archive}: no images in a folder {folder}")
+        unknown = [match[0] for match in found if _kind(match) not in (FREE, *DEFECTS)]
+        if unknown:
+            raise InputError(
+                f"{self.settings.archive}: {unknown[0]}: of no known kind; allowed after MT_: "
+                f"{', '.join(kind.capitalize() for kind in (FREE, *DEFECTS))}"
+            )
         numbers = [_number(match) for match in found]
         series = np.cumsum(np.diff(numbers, prepend=numbers[0]) > SERIES_GAP).tolist()
         return [
@@ -110,13 +115,10 @@ class _Reader:
 
     def patches(self, shot: _Shot, windows: list[_Window]) -> Iterator[np.ndarray]:
         """Cut patches out of one image and scale them: uint8 H x W x C."""
-        patch, resolution = self.settings.patch, self.settings.resolution
-        image = self._decode(shot.name).convert("L" if self.settings.channels == 1 else "RGB")
+        settings, image = self.settings, self._decode(shot.name)
         for window in windows:
-            box = {"box": [window.top, window.left, patch, patch]}
-            yield np.asarray(crop_and_resize(image, box, resolution)).reshape(
-                resolution, resolution, self.settings.channels
-            )
+            box = {"box": [window.top, window.left, settings.patch, settings.patch]}
+            yield to_pixels(image, box, settings.resolution, settings.channels)
 
     def patch_mask(self, window: _Window) -> np.ndarray:
         """Cut and scale a patch's mask: uint8 H x W, 1 = corrupted."""
@@ -146,7 +148,7 @@ class _Reader:
         name = shot.name.removesuffix("jpg") + "png"
         if name not in self.archive.NameToInfo:
             raise InputError(f"{self.settings.archive}: {shot.name}: defect image without a mask")
-        mask = np.asarray(self._decode(name).convert("L")) > 127
+        mask = to_mask(self._decode(name))
         if mask.shape != shot.size:
             raise InputError(
                 f"{self.settings.archive}: {name}: mask has {mask.shape[0]} rows, {mask.shape[1]} "
@@ -161,7 +163,7 @@ class _Reader:
     def _size(self, name: str) -> tuple[int, int]:
         try:
             columns, rows = Image.open(io.BytesIO(self._read(name))).size
-        except OSError as error:
+        except (OSError, Image.DecompressionBombError) as error:
             raise self._damaged(name, error) from None
         return rows, columns
 
@@ -174,7 +176,7 @@ class _Reader:
     def _read(self, name: str) -> bytes:
         try:
             return self.archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except DAMAGED_ZIP as error:
             raise self._damaged(name, error) from None
 
     def _damaged(self, name: str, error: Exception) -> InputError:
@@ -283,8 +285,7 @@ def _draw_normal(
 def _describe(
     reader: _Reader, shots: list[_Shot], train: list[_Shot], test: list[_Window], seed: int
 ) -> dict[str, Any]:
-    with Path(reader.settings.archive).open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = sha256_of(Path(reader.settings.archive))
     tested = "the bytes that the project was tested with"
     if digest != ARCHIVES["magnetic-tile"].sha256:
         tested = "other bytes than the project was tested with: GitHub makes its archives anew"

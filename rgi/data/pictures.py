@@ -67,6 +67,11 @@ def crop_and_resize(image: Image.Image, crop: Crop, resolution: int) -> Image.Im
     return cut(image, crop).resize((resolution, resolution), Image.Resampling.LANCZOS)
 
 
+def to_mask(image: Image.Image) -> np.ndarray:
+    """Turn a decoded picture of a mask into bool H x W: what is brighter than mid-grey."""
+    return np.asarray(image.convert("L")) > 127
+
+
 def resize_mask(mask: np.ndarray, resolution: int) -> np.ndarray:
     """Scale a mask (bool H x W) to `resolution` x `resolution`: every touched pixel is marked.
 

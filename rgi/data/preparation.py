@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from rgi.data.sources import (
     check_count,
     digits,
 )
-from rgi.files import write_whole
+from rgi.files import sha256_of, write_whole
 from rgi.settings import choose, read_settings
 
 PREVIEWED = 16
@@ -111,12 +110,6 @@ def companions(values: Mapping[str, Any]) -> tuple[str, ...]:
     has_kinds = values["source"] == "magnetic-tile" or values.get("kinds", False)
     has_masks = has_kinds or values.get("masks") is not None
     return ("test_masks.npy",) * has_masks + ("test_kinds.txt",) * has_kinds
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file, read piece by piece."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _write_parts(parts: Parts, directory: Path, resolution: int, channels: int) -> None:

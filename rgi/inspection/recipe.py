@@ -10,10 +10,9 @@ from typing import Any
 import yaml
 
 from rgi.data.pictures import Crop
-from rgi.data.preparation import sha256_of
 from rgi.errors import InputError
 from rgi.evaluation.scoring import FOUND
-from rgi.files import write_whole
+from rgi.files import sha256_of, write_whole
 from rgi.inversion import Method
 
 

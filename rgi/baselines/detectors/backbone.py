@@ -1,6 +1,5 @@
 """Where a pretrained backbone's weights come from: the user's cache, a download or a given file."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from torchvision.models import WeightsEnum
 
 from rgi.errors import InputError
+from rgi.files import sha256_of
 
 UNREADABLE = (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, UnpicklingError)
 
@@ -27,8 +27,7 @@ def check_file(path: Path, sha256: str | None) -> Path:
     if not path.is_file():
         raise InputError(f"backbone_weights: {path}: no such file")
     if sha256 is not None:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = sha256_of(path)
         if found != sha256.lower():
             raise InputError(f"backbone_weights: {path}: sha256 is {found}; expected {sha256}")
     return path
