@@ -269,7 +269,7 @@ def test_images_with_masks_are_for_given_cases_and_need_a_metric_of_masks(given)
 
 
 def test_a_data_set_s_own_files_and_images_are_known_beforehand(given):
-    tiles = {"source": "magnetic-tile", "resolution": 16, "test": 300, "normal": 50}
+    tiles = {"source": "magnetic-tile", "resolution": 16, "test": 300, "normal": 50, "train": 99}
     given["datasets"] |= {"tiles": tiles}
     given["datasets"]["mine"] |= {"normal": 5}
     given["datasets"]["sorted.1"] = given["datasets"]["mine"] | {"kinds": True}

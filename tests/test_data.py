@@ -194,6 +194,7 @@ def test_fewer_training_images_are_drawn_and_the_test_images_stay(tmp_path):
     assert same[0] == same[1]
     info = yaml.safe_load((tmp_path / "few/info.yaml").read_text())
     assert (info["settings"]["train"], info["counts"]["train"]) == (30, 30)
+    assert info["split"]["train"] == "at most 30, drawn by the seed, of all others"
 
 
 def test_every_image_is_drawn_equally_often():

@@ -79,15 +79,15 @@ def prepare(values: Mapping[str, Any], directory: Path, seed: int) -> None:
     kind, open_source = choose(SOURCES, values.get("source"), "datasets: source")
     options = {key: value for key, value in values.items() if key != "source"}
     counts = "train" in {field.name for field in dataclasses.fields(kind)}
-    limit = {} if counts or "train" not in options else {"train": options.pop("train")}
+    limit = None if counts else options.pop("train", None)
     settings = read_settings(kind, options, f"datasets: {values['source']}")
     parts = open_source(settings, seed)
-    if limit:
-        check_count(f"datasets: {values['source']}: train", limit["train"])
-        parts = dataclasses.replace(parts, train=draw_images(parts.train, limit["train"], seed))
+    if limit is not None:
+        check_count(f"datasets: {values['source']}: train", limit)
+        parts = dataclasses.replace(parts, train=draw_images(parts.train, limit, seed))
     _write_parts(parts, directory, settings.resolution, settings.channels)
     _write_preview(parts, directory)
-    _write_info(parts, directory, dataclasses.asdict(settings) | limit)
+    _write_info(parts, directory, dataclasses.asdict(settings), limit)
 
 
 def draw_images(images: Iterable[np.ndarray], limit: int, seed: int) -> Iterator[np.ndarray]:
@@ -156,8 +156,11 @@ def _evenly(rows: np.ndarray) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, shown).round().astype(int)]
 
 
-def _write_info(parts: Parts, directory: Path, settings: dict[str, Any]) -> None:
+def _write_info(parts: Parts, directory: Path, settings: dict[str, Any], limit: int | None) -> None:
     info = parts.describe()
+    if limit is not None:
+        drawn = f"at most {limit}, drawn by the seed, of {info['split']['train']}"
+        info["split"]["train"], settings = drawn, settings | {"train": limit}
     names = ["train", "test"] + ([] if parts.masks is None else ["test_masks"])
     info["counts"] = {"skipped": len(info["skipped"])}
     for name in names:
