@@ -76,6 +76,18 @@ BAD = [
         "cases.real.path: 'nowhere' is not allowed; allowed: an existing folder or zip file",
     ),
     (
+        "no library",
+        "cases.real",
+        {"corruption": "library", "path": str(ROOT / "README.md"), "fill": {"kind": "mean-colour"}},
+        "cases.real: .*README.md: not a whole zip file",
+    ),
+    (
+        "a library without masks",
+        "cases.real",
+        {"corruption": "library", "path": str(ROOT / "rgi"), "fill": {"kind": "mean-colour"}},
+        "cases.real: .*rgi: no mask of any kind in it",
+    ),
+    (
         "a drawn defect's setting",
         "cases.x",
         {"corruption": "crack", "size": 3, "fill": {"kind": "mean-colour"}},
@@ -285,6 +297,7 @@ def test_a_data_set_s_own_files_and_images_are_known_beforehand(given):
 def test_another_library_of_masks_is_another_case(config, tmp_path):
     entry = {"corruption": "library", "path": str(tmp_path), "fill": {"kind": "mean-colour"}}
     config["cases"]["real"] = entry
+    (tmp_path / "first.png").write_bytes(b"0")
     experiment = read_experiment(config, "own.yaml")
     before = experiment.library("real")
     (tmp_path / "mask.png").write_bytes(b"1")

@@ -289,7 +289,7 @@ def test_members_of_a_zip_file_are_read_in_place_whatever_their_names(library, t
 @pytest.mark.parametrize(
     ("spoil", "changes", "message"),
     [
-        (None, {"kinds": ("hole",)}, "of 0 masks of kind hole none covers"),
+        (None, {"kinds": ("hole",)}, "masks.zip: no mask of kind hole in it"),
         (None, {"area": (0.5, 1)}, "of 5 masks of any kind none covers 0.5 to 1 of 32 x 32"),
         (None, {"path": "nowhere"}, "nowhere: no such folder or zip file"),
         (lambda path: path.write_bytes(path.read_bytes()[:500]), {}, "not a whole zip file"),

@@ -123,7 +123,9 @@ class Experiment:
     def library(self, case: str) -> str | None:
         """The hash of the library of masks that a case draws from, if it does."""
         entry = self.config["cases"][case]
-        return library_hash(Path(entry["path"])) if entry["corruption"] == "library" else None
+        if entry["corruption"] != "library":
+            return None
+        return library_hash(Path(entry["path"]), entry["kinds"])
 
     def simulated(self, case: str) -> Mapping[str, Any]:
         """Settings of a simulation's case at any level: its corruption and how many images."""
@@ -239,7 +241,7 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
     for name in config["datasets"]:
         _check_dataset(config, name, source)
     for name in config["cases"]:
-        _check_case(config, name, source)
+        _check_case(experiment, name, source)
     for method in methods.values():
         _check_backbone(method, source)
     _check_mirror(config["mirror"], source)
@@ -410,13 +412,17 @@ def _check_dataset(config: Mapping[str, Any], name: str, source: str) -> None:
             raise _error(source, (*path, key), dataset[key], "with the key masks only")
 
 
-def _check_case(config: Mapping[str, Any], name: str, source: str) -> None:
-    case, path = config["cases"][name], ("cases", name)
+def _check_case(experiment: Experiment, name: str, source: str) -> None:
+    case, path = experiment.config["cases"][name], ("cases", name)
     low, high = case.get("area", (0, 1))
     if low > high:
         raise _error(source, (*path, "area"), [low, high], "the least area first")
     if case["corruption"] == "library" and not Path(case["path"]).exists():
         raise _error(source, (*path, "path"), case["path"], "an existing folder or zip file")
+    try:
+        experiment.library(name)
+    except InputError as error:
+        raise InputError(f"{source}: cases.{name}: {error}") from None
 
 
 def _check_tables(experiment: Experiment, source: str) -> None:

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -49,14 +49,14 @@ class Library:
         return masks[generator.integers(len(masks))]
 
 
-def library_hash(path: Path) -> str:
-    """Return the SHA-256 of a library's mask names and bytes, the same for a folder and its zip.
+def library_hash(path: Path, kinds: Sequence[str] | None = None) -> str:
+    """Return the SHA-256 of the masks' names and bytes, the same for a folder and its zip file.
 
     Raises:
-        InputError: the library is missing or damaged.
+        InputError: the library is missing, damaged or has no mask of such kinds.
     """
     digest = hashlib.sha256()
-    for name, data in _files(path):
+    for name, data in _files(path, kinds):
         digest.update(f"{hashlib.sha256(data).hexdigest()}  {name}\n".encode())
     return digest.hexdigest()
 
@@ -65,9 +65,7 @@ def library_hash(path: Path) -> str:
 def _read(library: Library, side: int) -> tuple[np.ndarray, ...]:
     """Read the library's masks once for all images of a case."""
     found, fitting = 0, []
-    for name, data in _files(Path(library.path)):
-        if library.kinds is not None and PurePosixPath(name).parent.name not in library.kinds:
-            continue
+    for name, data in _files(Path(library.path), library.kinds):
         found += 1
         try:
             square = to_mask(cut(decode(data), "centre"))
@@ -77,23 +75,22 @@ def _read(library: Library, side: int) -> tuple[np.ndarray, ...]:
         if mask.any() and library.area[0] <= mask.mean() <= library.area[1]:
             fitting.append(mask)
     if not fitting:
-        kinds = "any kind" if library.kinds is None else f"kind {', '.join(library.kinds)}"
         raise InputError(
-            f"{WHERE}: path: {library.path}: of {found} masks of {kinds} none covers "
-            f"{library.area[0]} to {library.area[1]} of {side} x {side} pixels"
+            f"{WHERE}: path: {library.path}: of {found} masks of {_named(library.kinds)} none "
+            f"covers {library.area[0]} to {library.area[1]} of {side} x {side} pixels"
         )
     return tuple(fitting)
 
 
-def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+def _files(path: Path, kinds: Sequence[str] | None) -> Iterator[tuple[str, bytes]]:
     """Yield the library's masks by relative name; a zip file is read in place."""
     if path.is_dir():
-        for name in _masks(file_names(path, None)):
+        for name in _masks(path, file_names(path, None), kinds):
             yield name, (path / name).read_bytes()
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in _masks(archive.namelist()):
+            for name in _masks(path, archive.namelist(), kinds):
                 yield name, archive.read(name)
     except FileNotFoundError:
         raise InputError(f"{WHERE}: path: {path}: no such folder or zip file") from None
@@ -101,7 +98,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
         raise InputError(f"{WHERE}: path: {path}: not a whole zip file ({error})") from None
 
 
-def _masks(names: Iterable[str]) -> list[str]:
+def _masks(path: Path, names: Iterable[str], kinds: Sequence[str] | None) -> list[str]:
     """Say which files are masks: beside the truth MVTec AD has photographs in folders KIND, too."""
     parts = {name: PurePosixPath(name).parts for name in sorted(names)}
     shown = [
@@ -109,4 +106,12 @@ def _masks(names: Iterable[str]) -> list[str]:
         for name, folders in parts.items()
         if name.lower().endswith(_PICTURES) and not any(part.startswith(".") for part in folders)
     ]
-    return [name for name in shown if TRUTH in parts[name][:-1]] or shown
+    masks = [name for name in shown if TRUTH in parts[name][:-1]] or shown
+    chosen = [name for name in masks if kinds is None or PurePosixPath(name).parent.name in kinds]
+    if not chosen:
+        raise InputError(f"{WHERE}: path: {path}: no mask of {_named(kinds)} in it")
+    return chosen
+
+
+def _named(kinds: Sequence[str] | None) -> str:
+    return "any kind" if kinds is None else f"kind {', '.join(kinds)}"
