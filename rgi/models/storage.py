@@ -65,7 +65,9 @@ def _load(path: Path, kind: type[Network]) -> Network:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except DAMAGED as error:
-        reason = str(error).split("\n")[0]
+        # torch's own text for this one advises to run what the file holds.
+        unsafe = isinstance(error, UnpicklingError)
+        reason = "no file of weights alone" if unsafe else str(error).split("\n")[0]
         raise InputError(
             f"{path}: not a readable {kind.__name__.lower()} ({reason}); expected "
             "what a training wrote"
