@@ -121,7 +121,7 @@ def test_defects_are_outlined_and_measured(photos, options, tmp_path):
         assert np.array_equal(read(out / f"overlay/{name}.png"), overlay)
         row = summary.loc[name]
         assert row["image"] == str(photos.parent / f"{name}.png")
-        assert row["defects"] == len(defects)
+        assert (row["threshold"], row["defects"]) == (0.3, len(defects))
         assert row["corrupted_fraction"] == pytest.approx(mask.mean(), abs=1e-6)
         assert row["score_max"] == pytest.approx(score.max(), abs=1e-5)
         assert list(row[["cut_top", "cut_left", "cut_height", "cut_width"]]) == [0, 0, 8, 8]

@@ -58,20 +58,30 @@ def detect(pictures: Sequence[Picture], inverter: Inverter, threshold: float | N
         _save(inverter.out, "score", found, (found.score / top * 255).round().astype(np.uint8))
         defects = find_defects(mask, found.score)
         write_defects(_file(inverter.out, "defects", found, "csv"), defects)
-        rows.append(_summary(found, mask, len(defects)))
+        rows.append(_summary(found, threshold, mask, len(defects)))
     with write_whole(inverter.out / SUMMARY) as temporary:
         pd.DataFrame(rows, columns=list(_COLUMNS)).to_csv(temporary, index=False)
 
 
-_COLUMNS = ("name", "image", "defects", "corrupted_fraction", "score_mean", "score_max")
+_COLUMNS = (
+    "name",
+    "image",
+    "threshold",
+    "defects",
+    "corrupted_fraction",
+    "score_mean",
+    "score_max",
+)
 _COLUMNS += ("seconds", "cut_top", "cut_left", "cut_height", "cut_width")
 
 
-def _summary(found: Found, mask: np.ndarray, defects: int) -> tuple[str | float, ...]:
-    score = found.score
+def _summary(
+    found: Found, threshold: float, mask: np.ndarray, defects: int
+) -> tuple[str | float, ...]:
+    score, names = found.score, (found.picture.name, str(found.picture.path))
     numbers = (mask.mean(), score.mean(), score.max(), found.seconds)
     rounded = (float(f"{number:.6g}") for number in numbers)
-    return found.picture.name, str(found.picture.path), defects, *rounded, *found.loaded.box
+    return *names, threshold, defects, *rounded, *found.loaded.box
 
 
 def _save_mask(out: Path, found: Found, mask: np.ndarray) -> None:
