@@ -47,7 +47,7 @@ def command(name: str, metric: str | None, summary: str) -> Callable[..., None]:
         threshold: Annotated[
             float | None,
             typer.Option(
-                help="a pixel is corrupted if its score is above; default: 0.5 for methods that "
+                help="a pixel is corrupted if its score is as high; default: 0.5 for methods that "
                 "find a mask, none for others",
                 show_default=False,
             ),

@@ -226,7 +226,7 @@ def test_pictures_are_cut_and_converted_as_in_training(options, tmp_path):
     colours = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
     save(tmp_path / "wide.png", colours)
     for name, crop, corner in (("a", "centre", (0, 5, 20, 25)), ("b", "2,3,16,12", (3, 2, 15, 18))):
-        restore([tmp_path / "wide.png"], out=tmp_path / name, crop=crop, threshold=0.0, **options)
+        restore([tmp_path / "wide.png"], out=tmp_path / name, crop=crop, threshold=1e-6, **options)
         cut = Image.fromarray(colours).convert("L").crop(corner)
         expected = np.asarray(cut.resize((8, 8), Image.Resampling.LANCZOS))
         clean = read(tmp_path / name / "mask/wide.png") == 0
@@ -310,7 +310,7 @@ def test_names_are_unique_and_hidden_files_no_pictures(photos, tmp_path):
         ({"method": "yeh-with-mask", "settings": "{}"}, "needs the true mask"),
         ({"method": "l2", "settings": "{}", "lam": 0.1}, "lam: 0.1; this method has none"),
         ({"lam": -1.0}, "lam: -1.0; allowed: a number above 0"),
-        ({"threshold": 1.0}, "threshold: 1.0; allowed: from 0 to below 1"),
+        ({"threshold": 0.0}, "threshold: 0.0; allowed: above 0, at most 1"),
         ({"threshold": float("nan")}, "threshold: nan"),
         ({"crop": "1,2,3"}, "--crop: 1,2,3; allowed: centre"),
         ({"crop": "0,0,0,4"}, "--crop: 0,0,0,4; allowed: centre"),

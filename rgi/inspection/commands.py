@@ -21,7 +21,7 @@ SUMMARY = "summary.csv"
 def restore(pictures: Sequence[Picture], inverter: Inverter, threshold: float | None) -> None:
     """Write {out}/restored/{name}.png, and with a threshold composite/ and mask/ beside it.
 
-    The composite is restored where the score exceeds the threshold, and observed elsewhere.
+    The composite is restored where the score reaches the threshold, and observed elsewhere.
 
     Raises:
         InputError: one image alone does not fit into memory.
@@ -32,7 +32,7 @@ def restore(pictures: Sequence[Picture], inverter: Inverter, threshold: float | 
         (restored,) = to_uint8(torch.from_numpy(found.restored[None]))
         _save(inverter.out, "restored", found, restored)
         if threshold is not None:
-            mask = found.score > threshold
+            mask = found.score >= threshold
             composite = np.where(mask[..., None], restored, found.loaded.pixels)
             _save(inverter.out, "composite", found, composite)
             _save_mask(inverter.out, found, mask)
@@ -47,12 +47,12 @@ def detect(pictures: Sequence[Picture], inverter: Inverter, threshold: float | N
     if threshold is None:
         raise InputError(
             "threshold: not given; this method's score is a residual, not a mask, and only you "
-            "can say above which score a pixel is a defect"
+            "can say from which score on a pixel is a defect"
         )
     top = 1.0 if inverter.recipe.method.finds_mask else 2 * inverter.generator.channels**0.5
     rows = []
     for found in inverter.run(pictures):
-        mask = found.score > threshold
+        mask = found.score >= threshold
         _save_mask(inverter.out, found, mask)
         _save(inverter.out, "overlay", found, outline(found.loaded.pixels, mask))
         _save(inverter.out, "score", found, (found.score / top * 255).round().astype(np.uint8))

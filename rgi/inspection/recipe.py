@@ -54,7 +54,9 @@ class Recipe:
 
 
 def choose_threshold(method: Method, threshold: float | None) -> float | None:
-    """The score above which a pixel counts as corrupted, 0.5 for methods that find a mask.
+    """The score from which on a pixel counts as corrupted, as in an experiment's points.csv.
+
+    Without one: 0.5 for methods that find a mask.
 
     Returns:
         None where nothing was asked for and the score is a residual, which has no natural one.
@@ -65,8 +67,8 @@ def choose_threshold(method: Method, threshold: float | None) -> float | None:
     if threshold is None:
         return FOUND if method.finds_mask else None
     top = 1.0 if method.finds_mask else math.inf
-    if not 0 <= threshold < top:
-        raise InputError(f"threshold: {threshold}; allowed: from 0 to below {top:g}")
+    if not 0 < threshold <= top:
+        raise InputError(f"threshold: {threshold}; allowed: above 0, at most {top:g}")
     return threshold
 
 

@@ -46,7 +46,8 @@ TABLES = {
         "PSNR are means over the images with a defect. Of all pixels together means one ranking of "
         "the pixels of all test images, as in the usual protocol, also where folds chose other "
         "lambdas; a kind of defect is then joined by the defect-free images. AUPRO gives every "
-        "connected defect the same weight, whatever its size. AUROC is misleading where defects are small: almost all pixels are clean. "
+        "connected defect the same weight, whatever its size. AUROC is misleading where defects "
+        "are small: almost all pixels are clean. "
         "AUROC of images needs defect-free test images. PSNR compares the restored with the clean "
         "image, where that is known. A method that is given the mask does not appear. Medians are "
         "in the CSV file.",
