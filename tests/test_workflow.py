@@ -50,7 +50,8 @@ def finished(tmp_path_factory):
 def configured():
     overlay = yaml.safe_load(TINY.read_text())
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    return overlay | {"methods": config["methods"], "inpainting": config["tables"]["inpainting"]}
+    tables = {name: config["tables"][name] | table for name, table in overlay["tables"].items()}
+    return overlay | {"methods": config["methods"], "tables": tables}
 
 
 def changed(tmp_path, change):
@@ -84,7 +85,8 @@ def test_every_artifact_is_there(finished):
 
 def test_every_method_of_the_config_keeps_the_contract(finished, configured):
     case = np.load(finished / "results/cases/digits/block.npz", allow_pickle=False)
-    for method in configured["inpainting"]["methods"]:
+    tables = [configured["tables"][name] for name in ("inpainting", "anomaly-detection")]
+    for method in {method for table in tables for method in table["methods"]}:
         files = sorted((finished / f"results/restorations/digits/block/{method}").glob("*/*.npz"))
         assert files, method
         for path in files:
@@ -100,7 +102,7 @@ def test_every_method_of_the_config_keeps_the_contract(finished, configured):
         scores = pd.read_csv(finished / f"results/scores/digits/block/{method}.csv")
         assert list(scores.columns) == ["index", "lam", "metric", "region", "value"]
         assert set(scores["index"]) == set(case["index"])
-        table = pd.read_csv(finished / "reports/tables/inpainting.csv")
+        table = pd.read_csv(finished / "reports/tables/cost.csv")
         assert method in set(table["method"])
 
 
