@@ -287,9 +287,11 @@ def test_a_data_set_s_own_files_and_images_are_known_beforehand(given):
     given["datasets"]["sorted.1"] = given["datasets"]["mine"] | {"kinds": True}
     experiment = read_experiment(given, "own.yaml")
     assert experiment.images("tiles", "own") == 350 and experiment.images("mine", "own") == 13
-    assert experiment.beside_test("tiles") == ("test_masks.npy", "test_kinds.txt")
+    kinds = ("test_masks.npy", "test_kinds.txt")
+    assert experiment.beside_test("tiles") == (*kinds, "test_groups.txt")
     assert experiment.datasets_with("test_masks.npy") == "mine"
-    assert experiment.datasets_with(*experiment.beside_test("tiles")) == r"tiles|sorted\.1"
+    assert experiment.datasets_with(*kinds) == r"sorted\.1"
+    assert experiment.datasets_with(*experiment.beside_test("tiles")) == "tiles"
     assert experiment.archive("tiles") == "results/downloads/magnetic-tile.zip"
     assert experiment.archive("mine") is None
 

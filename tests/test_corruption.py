@@ -420,14 +420,15 @@ def test_given_masks_must_be_one_for_each_image(images):
             given_case(images, np.zeros(shape, np.uint8))
 
 
-def test_kinds_of_given_defects_are_one_for_each_image_and_survive_the_disk(tmp_path, images):
-    masks, kinds = np.zeros((7, 16, 16), np.uint8), np.array(["crack", "good"] * 3 + ["hole"])
-    save_case(tmp_path / "case.npz", given_case(images, masks, kinds))
-    assert load_case(tmp_path / "case.npz").kind.tolist() == kinds.tolist()
+@pytest.mark.parametrize("name", ["kind", "group"])
+def test_kinds_and_groups_are_one_for_each_image_and_survive_the_disk(tmp_path, images, name):
+    masks, names = np.zeros((7, 16, 16), np.uint8), np.array(["crack", "good"] * 3 + ["hole"])
+    save_case(tmp_path / "case.npz", given_case(images, masks, **{name: names}))
+    assert getattr(load_case(tmp_path / "case.npz"), name).tolist() == names.tolist()
     save_case(tmp_path / "case.npz", given_case(images, masks))
-    assert load_case(tmp_path / "case.npz").kind is None
-    with pytest.raises(InputError, match=r"kinds \(6,\); expected one for each of the 7"):
-        given_case(images, masks, kinds[:6])
+    assert getattr(load_case(tmp_path / "case.npz"), name) is None
+    with pytest.raises(InputError, match=rf"{name}s \(6,\); expected one for each of the 7"):
+        given_case(images, masks, **{name: names[:6]})
 
 
 def test_the_script_takes_given_masks_and_refuses_them_elsewhere(tmp_path):
@@ -443,12 +444,15 @@ def test_the_script_takes_given_masks_and_refuses_them_elsewhere(tmp_path):
         return call("synthesise_case.py", settings=json.dumps(settings), **paths, **more)
 
     (tmp_path / "test_kinds.txt").write_text("good\ncrack\ngood\n")
+    (tmp_path / "test_groups.txt").write_text("a\nb\na\n")
     given = {"masks": tmp_path / "test_masks.npy", "kinds": tmp_path / "test_kinds.txt"}
+    given["groups"] = tmp_path / "test_groups.txt"
     done = start({"corruption": "given"}, **given)
     assert done.returncode == 0, done.stderr
     case = load_case(tmp_path / "case.npz")
     assert np.array_equal(case.mask, masks == 1)
     assert case.kind.tolist() == ["good", "crack", "good"]
+    assert case.group.tolist() == ["a", "b", "a"]
     assert np.abs(case.corrupted[:, 0] * 127.5 + 127.5 - images[..., 0]).max() < 1e-3
     assert Image.open(tmp_path / "case.png").height < 3 * 64
     block = {"corruption": "block", "size": 3, "fill": {"kind": "patch"}}
@@ -457,6 +461,7 @@ def test_the_script_takes_given_masks_and_refuses_them_elsewhere(tmp_path):
         ({"corruption": "given", "size": 3}, {}, "unknown key 'size'"),
         (block, {"masks": tmp_path / "test_masks.npy"}, "only the corruption given takes masks"),
         (block, {"kinds": tmp_path / "test_kinds.txt"}, "only the corruption given takes kinds"),
+        (block, {"groups": given["groups"]}, "only the corruption given takes groups"),
     ):
         failed = start(settings, **more)
         assert failed.returncode == 1 and message in failed.stderr

@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 
 from rgi.data import (
+    open_groups,
     open_images,
     open_kinds,
     open_masks,
@@ -441,7 +442,7 @@ def test_normal_test_images_are_held_out_and_have_empty_masks(tmp_path):
     assert masks[:2].any(axis=(1, 2)).all() and not masks[2:].any() and len(test) == 5
     trained = open_images(tmp_path / "out" / "train.npy")[:, 0, 0, 0].tolist()
     assert sorted(trained + test[2:, 0, 0, 0].tolist()) == [60, 80, 100, 120, 140]
-    assert not (tmp_path / "out" / "test_kinds.txt").exists()
+    assert not list((tmp_path / "out").glob("*.txt"))
 
 
 @pytest.mark.parametrize("normal", [5, 6])
@@ -511,11 +512,12 @@ def test_kinds_that_are_not_clear_are_refused(tmp_path, spoil, message):
     ("text", "message"),
     [(None, "no such file"), (b"a\n\nb\n", "line 2 is empty"), (b"\xff\n", "not a text")],
 )
-def test_a_wrong_list_of_kinds_is_named(tmp_path, text, message):
+@pytest.mark.parametrize("read", [open_kinds, open_groups])
+def test_a_wrong_list_of_kinds_or_groups_is_named(tmp_path, read, text, message):
     if text is not None:
-        (tmp_path / "kinds.txt").write_bytes(text)
-    with pytest.raises(InputError, match=f"kinds.txt: {message}"):
-        open_kinds(tmp_path / "kinds.txt")
+        (tmp_path / "names.txt").write_bytes(text)
+    with pytest.raises(InputError, match=f"names.txt: {message}"):
+        read(tmp_path / "names.txt")
 
 
 def test_masks_of_zeros_and_ones_are_refused_rather_than_lost(tmp_path):

@@ -57,6 +57,11 @@ def maps(case):
     return Maps(score, {lam: rng.uniform(10, 30, IMAGES) for lam in score})
 
 
+def take(case, rows):
+    """A case of some rows, repeated or not."""
+    return Case(*(None if array is None else array[rows] for array in vars(case).values()))
+
+
 def fold_of(case):
     folds = assign_folds(case.index, FOLDS, SEED)
     return np.array([folds[int(index)] for index in case.index])
@@ -182,7 +187,7 @@ def test_bins_of_many_scores_are_nearly_exact(metric):
 
 
 def test_without_good_images_there_is_no_image_auroc(case, maps):
-    few = Case(*(array[:-GOOD] for array in vars(case).values()))
+    few = take(case, np.arange(IMAGES - GOOD))
     cut = Maps(*({lam: v[:-GOOD] for lam, v in part.items()} for part in vars(maps).values()))
     summary = detect(few, cut, FOLDS, SEED).summary
 

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.server
 import io
+import re
 import threading
 import zipfile
 from dataclasses import replace
@@ -13,7 +14,15 @@ import pytest
 import yaml
 from PIL import Image
 
-from rgi.data import ARCHIVES, download, open_images, open_kinds, open_masks, prepare
+from rgi.data import (
+    ARCHIVES,
+    download,
+    open_groups,
+    open_images,
+    open_kinds,
+    open_masks,
+    prepare,
+)
 from rgi.errors import InputError
 
 TILES = ARCHIVES["magnetic-tile"]
@@ -103,6 +112,22 @@ def test_no_tile_is_in_two_parts(prepared):
     assert len(trained) == 4 and trained | normal == {100, 110, 120, 130, 140, 150}
     unused = yaml.safe_load((prepared / "info.yaml").read_text())["split"]["unused"]
     assert len(unused) == 2 and any("num_5060" in name for name in unused)
+
+
+def test_the_shots_of_one_series_are_one_group_whatever_their_kinds(tmp_path):
+    """Numbers 5020 to 5350 are one series, with defects of two kinds; all others are far away."""
+    members = tiles() | shot("Fray", 1, 5350, 50, np.s_[5:15, 70:80])
+    prepare(settings(zipped(tmp_path / "t.zip", members), test=11), tmp_path / "out", seed=0)
+    groups = open_groups(tmp_path / "out" / "test_groups.txt")
+    kinds = open_kinds(tmp_path / "out" / "test_kinds.txt")
+    tested = yaml.safe_load((tmp_path / "out" / "info.yaml").read_text())["split"]["test"]
+    series = [int(re.search(r"num_(\d+)", name)[1]) // 5000 for name in tested]
+
+    # info.yaml lists the images in the order of test.npy.
+    assert len(groups) == len(series) == 14
+    for one, own in zip(groups, series, strict=True):
+        assert (groups == one).tolist() == [other == own for other in series]
+    assert set(kinds[groups == groups[0]]) == {"blowhole", "fray"}
 
 
 def test_training_patches_cover_every_pixel_unstretched(tmp_path):

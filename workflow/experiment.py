@@ -152,7 +152,7 @@ class Experiment:
         return entry["test"] + entry.get("normal", 0)
 
     def beside_test(self, dataset: str) -> tuple[str, ...]:
-        """The files that a data set has beside test.npy: test_masks.npy, test_kinds.txt."""
+        """The files that a data set has beside test.npy, masks, kinds and groups in this order."""
         return companions(self.config["datasets"][dataset])
 
     def datasets_with(self, *beside: str) -> str:

@@ -30,6 +30,7 @@ class Case:
     what the clean one shows, such as black on black: the mask says what was replaced. `clean` is
     NaN where it is unknown: images whose corruption is real, see `given_case`. `kind`: unicode N,
     the kind of defect of each image where kinds are known; GOOD for an image without a defect.
+    `group`: unicode N; images of one group are shots of the same thing; None: no two images are.
     """
 
     clean: np.ndarray
@@ -37,6 +38,7 @@ class Case:
     mask: np.ndarray
     index: np.ndarray
     kind: np.ndarray | None = None
+    group: np.ndarray | None = None
 
 
 def read_corruption(values: Mapping[str, Any]) -> tuple[MaskSettings, FillSettings]:
@@ -93,29 +95,38 @@ def make_case(
     return Case(images[rows].astype(np.float32, copy=False), corrupted, mask, rows)
 
 
-def given_case(images: np.ndarray, masks: np.ndarray, kind: np.ndarray | None = None) -> Case:
+def given_case(
+    images: np.ndarray,
+    masks: np.ndarray,
+    kind: np.ndarray | None = None,
+    group: np.ndarray | None = None,
+) -> Case:
     """Make a case of images that are corrupted already, at known pixels.
 
     Args:
         images: corrupted images, float32 N x C x H x W in [-1, 1].
         masks: N x H x W, not 0 = corrupted.
         kind: unicode N, where known.
+        group: unicode N, where some images are of the same thing.
 
     Raises:
-        InputError: not one mask of the right size, or not one kind, for each image.
+        InputError: not one mask of the right size, or not one kind or group, for each image.
     """
     if masks.shape != (len(images), *images.shape[2:]):
         raise InputError(
             f"cases: {GIVEN}: masks {masks.shape}; expected one for each of the images "
             f"{images.shape}, N x H x W"
         )
-    if kind is not None and kind.shape != (len(images),):
-        raise InputError(
-            f"cases: {GIVEN}: kinds {kind.shape}; expected one for each of the {len(images)} images"
-        )
+    for name, given in (("kinds", kind), ("groups", group)):
+        if given is not None and given.shape != (len(images),):
+            raise InputError(
+                f"cases: {GIVEN}: {name} {given.shape}; expected one for each of the "
+                f"{len(images)} images"
+            )
     unknown = np.full(images.shape, np.nan, dtype=np.float32)
     corrupted = images.astype(np.float32, copy=False)
-    return Case(unknown, corrupted, masks != 0, np.arange(len(images), dtype=np.int64), kind)
+    index = np.arange(len(images), dtype=np.int64)
+    return Case(unknown, corrupted, masks != 0, index, kind, group)
 
 
 def save_case(path: Path, case: Case) -> None:
@@ -131,7 +142,7 @@ def load_case(path: Path) -> Case:
         InputError: the file is missing, damaged or lacks an array.
     """
     required = ("clean", "corrupted", "mask", "index")
-    return Case(**load_arrays(path, *required, optional=("kind",)))
+    return Case(**load_arrays(path, *required, optional=("kind", "group")))
 
 
 def save_case_preview(path: Path, case: Case) -> None:

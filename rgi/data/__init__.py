@@ -2,7 +2,7 @@
 
 from rgi.data.arrays import open_images, open_masks, to_floats, to_tensor, to_uint8
 from rgi.data.downloads import ARCHIVES, Archive, download
-from rgi.data.kinds import open_kinds, save_kinds
+from rgi.data.kinds import open_groups, open_kinds, save_names
 from rgi.data.preparation import companions, prepare
 from rgi.data.preview import save_preview
 from rgi.data.sources import GOOD
@@ -13,11 +13,12 @@ __all__ = [
     "Archive",
     "companions",
     "download",
+    "open_groups",
     "open_images",
     "open_kinds",
     "open_masks",
     "prepare",
-    "save_kinds",
+    "save_names",
     "save_preview",
     "to_floats",
     "to_tensor",

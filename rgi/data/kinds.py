@@ -1,4 +1,8 @@
-"""The kind of defect of each test image: test_kinds.txt, one a line, in the order of test.npy."""
+"""What each test image is called by: the kind of its defect, the group that it belongs to.
+
+test_kinds.txt and test_groups.txt hold one name a line, in the order of test.npy. Images of one
+group show the same thing, hence are not independent.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,24 +13,37 @@ from rgi.errors import InputError
 from rgi.files import write_whole
 
 
-def save_kinds(path: Path, kinds: Sequence[str]) -> None:
-    """Write one kind per line."""
+def save_names(path: Path, names: Sequence[str]) -> None:
+    """Write one name per line."""
     with write_whole(path) as temporary:
-        temporary.write_text("".join(f"{kind}\n" for kind in kinds))
+        temporary.write_text("".join(f"{name}\n" for name in names))
 
 
 def open_kinds(path: Path) -> np.ndarray:
-    """Read what save_kinds wrote: unicode N.
+    """Read the kind of defect of each image: unicode N.
 
     Raises:
         InputError: the file is missing or no text, or a line is empty.
     """
+    return _open_names(path, "kind of defect")
+
+
+def open_groups(path: Path) -> np.ndarray:
+    """Read the group of each image: unicode N.
+
+    Raises:
+        InputError: the file is missing or no text, or a line is empty.
+    """
+    return _open_names(path, "group")
+
+
+def _open_names(path: Path, of: str) -> np.ndarray:
     try:
-        kinds = path.read_text().splitlines()
+        names = path.read_text().splitlines()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text; expected one kind of defect per line") from None
-    if not all(kinds):
-        raise InputError(f"{path}: line {kinds.index('') + 1} is empty; expected a kind of defect")
-    return np.array(kinds, dtype=str)
+        raise InputError(f"{path}: not a text; expected one {of} per line") from None
+    if not all(names):
+        raise InputError(f"{path}: line {names.index('') + 1} is empty; expected a {of}")
+    return np.array(names, dtype=str)

@@ -190,7 +190,7 @@ def magnetic_tile(settings: MagneticTileSettings, seed: int) -> Parts:
     it. Of a defective test image one is taken, that with most of both defect and surroundings; of
     a normal one, one drawn by `seed`; of a training image, all. A whole series of shots is for
     training, for normal test images or for defects: the defect-free shots in a series with a
-    defect are not used.
+    defect are not used. The test images of a series are one group, whatever their kinds.
 
     Raises:
         InputError: the archive is missing, damaged, not laid out so, or has too few images.
@@ -218,6 +218,8 @@ def magnetic_tile(settings: MagneticTileSettings, seed: int) -> Parts:
         describe=lambda: _describe(reader, shots, train, test, seed),
         masks=map(reader.patch_mask, test),
         kinds=[GOOD if window.shot.kind == FREE else window.shot.kind for window in test],
+        # Series are numbered over all kinds, so one tile with two kinds of defect is one group.
+        groups=[f"series-{window.shot.series}" for window in test],
     )
 
 

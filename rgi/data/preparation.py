@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from rgi.data.arrays import open_images, open_masks
 from rgi.data.folder import FolderSettings, folder
-from rgi.data.kinds import save_kinds
+from rgi.data.kinds import save_names
 from rgi.data.magnetic_tile import MagneticTileSettings, magnetic_tile
 from rgi.data.preview import save_preview
 from rgi.data.sources import (
@@ -65,7 +65,8 @@ def stream_array(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.nd
 def prepare(values: Mapping[str, Any], directory: Path, seed: int) -> None:
     """Write train.npy, test.npy, info.yaml and preview.png into `directory`.
 
-    Beside them stand test_masks.npy and test_kinds.txt where the source knows masks and kinds.
+    Beside them stand test_masks.npy, test_kinds.txt and test_groups.txt where the source knows
+    masks, kinds and groups.
 
     Args:
         values: `source` (a name in SOURCES) and that source's settings; besides, for a source that
@@ -107,16 +108,23 @@ def draw_images(images: Iterable[np.ndarray], limit: int, seed: int) -> Iterator
 
 def companions(values: Mapping[str, Any]) -> tuple[str, ...]:
     """Name the files that stand beside test.npy when the data set `values` is prepared."""
-    has_kinds = values["source"] == "magnetic-tile" or values.get("kinds", False)
+    has_groups = values["source"] == "magnetic-tile"
+    has_kinds = has_groups or values.get("kinds", False)
     has_masks = has_kinds or values.get("masks") is not None
-    return ("test_masks.npy",) * has_masks + ("test_kinds.txt",) * has_kinds
+    present = {
+        "test_masks.npy": has_masks,
+        "test_kinds.txt": has_kinds,
+        "test_groups.txt": has_groups,
+    }
+    return tuple(name for name, has in present.items() if has)
 
 
 def _write_parts(parts: Parts, directory: Path, resolution: int, channels: int) -> None:
     image, mask = (resolution, resolution, channels), (resolution, resolution)
     streams: list[tuple[str, Iterable[np.ndarray], tuple[int, ...]]]
     streams = [("test", parts.test, image), ("train", parts.train, image)]
-    for name, part in (("test_masks.npy", parts.masks), ("test_kinds.txt", parts.kinds)):
+    named = {"test_kinds.txt": parts.kinds, "test_groups.txt": parts.groups}
+    for name, part in {"test_masks.npy": parts.masks, **named}.items():
         if part is None:
             (directory / name).unlink(missing_ok=True)
     if parts.masks is not None:
@@ -127,8 +135,9 @@ def _write_parts(parts: Parts, directory: Path, resolution: int, channels: int) 
             append = stack.enter_context(stream_array(directory / f"{name}.npy", shape))
             for array in tqdm(arrays, desc=name, unit="image", disable=None):
                 append(array)
-        if parts.kinds is not None:
-            save_kinds(directory / "test_kinds.txt", parts.kinds)
+        for name, names in named.items():
+            if names is not None:
+                save_names(directory / name, names)
 
 
 def _write_preview(parts: Parts, directory: Path) -> None:

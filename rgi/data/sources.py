@@ -22,7 +22,8 @@ BRICK_BANDS = {"train": ((0, 192), (320, 512)), "test": ((192, 320),)}
 class Parts:
     """The two parts of a data set, as streams of uint8 H x W x C images.
 
-    `masks` (uint8 H x W, 1 = corrupted) and `kinds` (of defect, or GOOD) run parallel to `test`.
+    `masks` (uint8 H x W, 1 = corrupted), `kinds` (of defect, or GOOD) and `groups` (a name for all
+    images of the same thing) run parallel to `test`.
     `describe` is called when all streams are used up and gives the source's own part of info.yaml.
     """
 
@@ -31,6 +32,7 @@ class Parts:
     describe: Callable[[], dict[str, Any]]
     masks: Iterable[np.ndarray] | None = None
     kinds: Sequence[str] | None = None
+    groups: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ rule case:
     params:
         given=lambda wildcards, input: [
             word
-            for option, path in zip(("--masks", "--kinds"), input.given)
+            for option, path in zip(("--masks", "--kinds", "--groups"), input.given)
             for word in (option, path)
         ],
         settings=lambda wildcards: as_json(config["cases"][wildcards.case]),

@@ -80,4 +80,18 @@ use rule dataset as sorted_dataset with:
         dataset=experiment.datasets_with("test_masks.npy", "test_kinds.txt"),
 
 
-ruleorder: sorted_dataset > masked_dataset > dataset
+# And some which of their images show the same thing.
+use rule dataset as grouped_dataset with:
+    output:
+        train="results/datasets/{dataset}/train.npy",
+        test="results/datasets/{dataset}/test.npy",
+        masks="results/datasets/{dataset}/test_masks.npy",
+        kinds="results/datasets/{dataset}/test_kinds.txt",
+        groups="results/datasets/{dataset}/test_groups.txt",
+        info="results/datasets/{dataset}/info.yaml",
+        preview="results/datasets/{dataset}/preview.png",
+    wildcard_constraints:
+        dataset=experiment.datasets_with("test_masks.npy", "test_kinds.txt", "test_groups.txt"),
+
+
+ruleorder: grouped_dataset > sorted_dataset > masked_dataset > dataset

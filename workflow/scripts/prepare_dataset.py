@@ -21,7 +21,8 @@ def main(
 ) -> None:
     """Write train.npy, test.npy, info.yaml and preview.png into DIRECTORY.
 
-    Beside them stand test_masks.npy and test_kinds.txt where the source knows masks and kinds.
+    Beside them stand test_masks.npy, test_kinds.txt and test_groups.txt where the source knows
+    masks, kinds and groups.
 
     Example of SETTINGS: '{"source": "digits", "resolution": 16, "channels": 1, "test": 32}'.
     """

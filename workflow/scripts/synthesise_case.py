@@ -17,7 +17,7 @@ from rgi.corruption import (
     save_case,
     save_case_preview,
 )
-from rgi.data import open_images, open_kinds, open_masks, to_floats
+from rgi.data import open_groups, open_images, open_kinds, open_masks, to_floats
 from rgi.errors import InputError
 from rgi.settings import parse_json
 
@@ -34,6 +34,9 @@ def main(
     kinds: Annotated[
         Path | None, typer.Option(help="test_kinds.txt, for the corruption `given`")
     ] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="test_groups.txt, for the corruption `given`")
+    ] = None,
     preview: Annotated[Path | None, typer.Option(help="a picture of the first images")] = None,
     seed: Annotated[int, typer.Option(min=0, help="draws masks and fills")] = 0,
 ) -> None:
@@ -46,9 +49,9 @@ def main(
     values.pop("images", None)  # how many to generate when the entry is used for a simulation
     shown = to_floats(open_images(images))
     if values.get("corruption") == GIVEN:
-        case = _take_given(values, shown, masks, kinds)
+        case = _take_given(values, shown, masks, kinds, groups)
     else:
-        _refuse_given(masks=masks, kinds=kinds)
+        _refuse_given(masks=masks, kinds=kinds, groups=groups)
         mask, fill = read_corruption(values)
         case = make_case(shown, range(len(shown)), mask, fill, seed, name)
     save_case(output, case)
@@ -57,7 +60,11 @@ def main(
 
 
 def _take_given(
-    values: Mapping[str, Any], images: np.ndarray, masks: Path | None, kinds: Path | None
+    values: Mapping[str, Any],
+    images: np.ndarray,
+    masks: Path | None,
+    kinds: Path | None,
+    groups: Path | None,
 ) -> Case:
     if set(values) != {"corruption"}:
         (extra, *_) = sorted(set(values) - {"corruption"})
@@ -65,7 +72,8 @@ def _take_given(
     if masks is None:
         raise InputError(f"--masks: missing; corruption {GIVEN} needs the masks of the images")
     kind = None if kinds is None else open_kinds(kinds)
-    return given_case(images, open_masks(masks), kind)
+    group = None if groups is None else open_groups(groups)
+    return given_case(images, open_masks(masks), kind, group)
 
 
 def _refuse_given(**paths: Path | None) -> None:
