@@ -22,7 +22,8 @@ from rgi.evaluation.detection import (
     read_summary,
     write_detection,
 )
-from rgi.evaluation.intervals import CONFIDENCE
+from rgi.evaluation.intervals import CONFIDENCE, summarise
+from rgi.evaluation.intervals import RESAMPLES as MEAN_RESAMPLES
 from rgi.evaluation.metrics import pooled_aupro
 from rgi.evaluation.operating import best_dice
 from rgi.evaluation.pooled import POOLED, RESAMPLES, binned, curves, interval, resampled_curves
@@ -229,6 +230,109 @@ def test_a_threshold_needs_a_defect_in_another_fold(case, maps, defects, words):
     mask[defects:] = False
     with pytest.raises(InputError, match=words):
         detect(replace(case, mask=mask, kind=None), maps, FOLDS, SEED)
+
+
+# Groups: images of the same thing
+
+
+def shot_twice(case, maps):
+    """Every image two times, beside each other, the two as one group."""
+    rows = np.repeat(np.arange(IMAGES), 2)
+    group = np.array([f"tile {row}" for row in rows])
+    score, quality = ({lam: v[rows] for lam, v in part.items()} for part in vars(maps).values())
+    twice = replace(take(case, rows), index=np.arange(2 * IMAGES), group=group)
+    return twice, Maps(score, quality)
+
+
+def test_no_group_is_in_two_folds(case, maps):
+    twice, shots = shot_twice(case, maps)
+
+    def spread(case):
+        images = detect(case, shots, FOLDS, SEED).images
+        return images.groupby(twice.group)["fold"].nunique().max(), images["fold"].nunique()
+
+    assert spread(twice) == (1, FOLDS)
+    assert spread(replace(twice, group=None)) == (2, FOLDS)
+
+
+def test_two_shots_of_each_thing_tell_no_more_than_one(case, maps):
+    """Also the intervals are those of one shot; as independent images they would be narrower."""
+    one = replace(case, index=np.arange(IMAGES))
+    twice, shots = shot_twice(one, maps)
+    # In the order of their names, groups are numbered as the images are.
+    named = replace(twice, group=np.repeat([f"{row:02}" for row in range(IMAGES)], 2))
+    once, grouped = (detect(c, m, FOLDS, SEED) for c, m in ((one, maps), (named, shots)))
+
+    pd.testing.assert_frame_equal(
+        grouped.summary.drop(columns="images"), once.summary.drop(columns="images")
+    )
+    assert (grouped.summary["images"] == 2 * once.summary["images"]).all()
+    assert grouped.images["fold"].tolist() == np.repeat(once.images["fold"], 2).tolist()
+
+
+def test_intervals_over_groups_of_two_are_wider_by_the_root_of_two():
+    values = np.repeat(np.random.default_rng(0).normal(size=300), 2)
+    group = np.repeat(np.arange(300).astype(str), 2)
+    independent, grouped = (summarise(values, np.mean, SEED, own) for own in (None, group))
+
+    wider = (grouped.high - grouped.low) / (independent.high - independent.low)
+    assert wider == pytest.approx(np.sqrt(2), rel=0.05)
+    assert (grouped.value, grouped.images) == (independent.value, independent.images)
+
+
+@pytest.mark.parametrize("metric", ["auroc", "ap", "aupro"])
+def test_all_images_of_a_drawn_group_count(case, maps, metric):
+    """Groups of unequal size, one image of which is not asked for; against brute force."""
+    score, rows = maps.score["0.1"], np.arange(2, IMAGES)
+    group = np.array([f"tile {number}" for number in (0, 1, 0, 0, 1, 2, 2, 3, 4, 4, 5, 5, 5, 6)])
+    members = [np.flatnonzero(group[rows] == name) + 2 for name in np.unique(group[rows])]
+    exact, of_curve = POOLED[metric]
+    draws = np.random.default_rng(SEED).integers(0, len(members), (RESAMPLES, len(members)))
+    taken = [np.concatenate([members[number] for number in draw]) for draw in draws]
+    expected = [exact(score[own], case.mask[own]) for own in taken if case.mask[own].any()]
+    outside = (1 - CONFIDENCE) / 2
+
+    resampled = resampled_curves(binned(score, case.mask), rows, SEED, group)
+    found = interval([of_curve(curve) for curve in resampled])
+    assert found == pytest.approx(np.quantile(expected, [outside, 1 - outside]).tolist())
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.median])
+def test_without_groups_every_image_is_drawn_for_itself(statistic):
+    """The draws are those of numpy's generator, also where every image is its own group."""
+    values = np.random.default_rng(0).normal(size=40)
+    draws = np.random.default_rng(SEED).integers(0, 40, (MEAN_RESAMPLES, 40))
+    outside = 100 * (1 - CONFIDENCE) / 2
+    expected = np.percentile(statistic(values[draws], axis=-1), [outside, 100 - outside])
+
+    for groups in (None, np.arange(40)):
+        found = summarise(values, statistic, SEED, groups)
+        assert [found.low, found.high] == pytest.approx(expected.tolist(), rel=1e-12)
+
+
+def test_one_group_alone_has_no_interval(case, maps):
+    grouped = replace(case, group=np.where(case.kind == "crack", "tile", case.index.astype(str)))
+    summary = detect(grouped, maps, FOLDS, SEED).summary
+    assert np.isfinite(value(summary, "dice", "mean", "crack"))
+    assert np.isnan(value(summary, "dice", "mean", "crack", "low"))
+    assert (
+        resampled_curves(
+            binned(maps.score["0.1"], case.mask), np.arange(3), SEED, np.full(IMAGES, "tile")
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        (["a", "b"] * (IMAGES // 2), "folds: 3 .* allowed: 2 to 2 groups of images"),
+        (["a"] * (IMAGES - GOOD) + ["b", "c", "d", "e"], "left to choose .* all are in one fold"),
+    ],
+)
+def test_groups_that_leave_nothing_to_choose_by_are_refused(case, maps, groups, words):
+    with pytest.raises(InputError, match=words):
+        detect(replace(case, group=np.array(groups)), maps, FOLDS, SEED)
 
 
 def test_contrast_is_the_change_or_the_distance_from_the_surroundings(case):

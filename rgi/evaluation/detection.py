@@ -1,7 +1,8 @@
 """Pixel-wise anomaly detection: what a method's maps are worth, per image, per kind and pooled.
 
 All numbers are of the same maps and masks: each image's at the lambda and threshold that have the
-best mean Dice on the images of the other folds.
+best mean Dice on the images of the other folds. Images of one group are in one fold, and intervals
+resample groups: shots of the same thing are not independent.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from rgi.corruption import Case, load_case
 from rgi.data.sources import GOOD
 from rgi.errors import InputError
 from rgi.evaluation.defects import defects_of
-from rgi.evaluation.intervals import STATISTICS, summarise
+from rgi.evaluation.intervals import STATISTICS, resampling_units, summarise
 from rgi.evaluation.metrics import (
     PSNR_CEILING,
     aupro,
@@ -120,16 +121,15 @@ def detect(case: Case, maps: Maps, folds: int, seed: int) -> Detection:
     Args:
         case: what was corrupted.
         maps: what the method made of it.
-        folds: as in the selection of lambda, whose folds these are.
+        folds: as in the selection of lambda, whose folds these are where images have no groups.
         seed: of folds and bootstrap.
 
     Raises:
-        InputError: `folds` is out of range, kinds contradict the masks, or outside of some fold
-            there is no image with a defect.
+        InputError: `folds` is out of range (at most the number of groups), kinds contradict the
+            masks, or outside of some fold there is no image with a defect.
     """
     kinds = kinds_of(case)
-    fold_of = assign_folds(case.index, folds, seed)
-    fold = np.array([fold_of[int(index)] for index in case.index])
+    fold = _folds(case, folds, seed)
     points = _operating_points(case, maps, fold, folds)
     lams = [points[number].lam for number in fold]
     score = np.stack([maps.score[lam][row] for row, lam in enumerate(lams)])
@@ -235,6 +235,15 @@ def read_curves(directory: Path) -> pd.DataFrame:
     return table.assign(x=pd.to_numeric(table["x"]), y=pd.to_numeric(table["y"]))
 
 
+def _folds(case: Case, folds: int, seed: int) -> np.ndarray:
+    """The fold of each image; images of one group share it."""
+    dealt, of = case.index, "images"
+    if case.group is not None:
+        dealt, of = resampling_units(len(case.index), case.group), "groups of images"
+    fold_of = assign_folds(dealt, folds, seed, of)
+    return np.array([fold_of[int(number)] for number in dealt])
+
+
 def _operating_points(case: Case, maps: Maps, fold: np.ndarray, folds: int) -> list[OperatingPoint]:
     """Of each fold, chosen on the others, and last the one chosen on all images."""
     found = [dice_curves(score, case.mask) for score in maps.score.values()]
@@ -260,7 +269,7 @@ def _defects_only(values: np.ndarray, defective: np.ndarray) -> np.ndarray:
     return np.where(defective, values, np.nan)
 
 
-def _groups(case: Case, kinds: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def _by_kind(case: Case, kinds: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Every kind with its images and the good ones; `all` first, alone where kinds are unknown."""
     yield ALL, np.ones(len(kinds), bool)
     for kind in [] if case.kind is None else sorted(set(kinds) - {GOOD}):
@@ -268,13 +277,14 @@ def _groups(case: Case, kinds: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _mean_rows(images: pd.DataFrame, case: Case, seed: int) -> Iterator[tuple]:
-    for kind, chosen in _groups(case, images["kind"].to_numpy()):
+    for kind, chosen in _by_kind(case, images["kind"].to_numpy()):
         for metric in PER_IMAGE:
             values = images.loc[chosen, metric]
+            group = None if case.group is None else case.group[chosen]
             if values.isna().all():
                 continue
             for name, statistic in STATISTICS.items():
-                summary = asdict(summarise(values, statistic, seed))
+                summary = asdict(summarise(values, statistic, seed, group))
                 yield (kind, metric, "whole", name, *summary.values())
 
 
@@ -282,16 +292,17 @@ def _pooled_rows(score: np.ndarray, case: Case, kinds: np.ndarray, seed: int) ->
     defective = case.mask.any(axis=(1, 2))[:, None, None]
     highest = score.max(axis=(1, 2), keepdims=True)
     pixels, images = binned(score, case.mask), binned(highest, defective)
-    for kind, chosen in _groups(case, kinds):
+    for kind, chosen in _by_kind(case, kinds):
         rows = np.flatnonzero(chosen)
-        resampled = resampled_curves(pixels, rows, seed)
+        resampled = resampled_curves(pixels, rows, seed, case.group)
         for metric, (exact, of_curve) in POOLED.items():
             value = exact(score[rows], case.mask[rows])
             bounds = interval([of_curve(curve) for curve in resampled])
             yield (kind, metric, "whole", "pooled", value, *bounds, len(rows))
         exact, of_curve = POOLED["auroc"]
         value = exact(highest[rows], defective[rows])
-        bounds = interval([of_curve(curve) for curve in resampled_curves(images, rows, seed)])
+        resampled = resampled_curves(images, rows, seed, case.group)
+        bounds = interval([of_curve(curve) for curve in resampled])
         yield (kind, IMAGE_AUROC, "whole", "pooled", value, *bounds, len(rows))
 
 

@@ -92,7 +92,10 @@ def choose_point(
         InputError: there is no image to choose by.
     """
     if not len(images):
-        raise InputError("detection: no image with a defect is left to choose the threshold by")
+        raise InputError(
+            "detection: no image with a defect is left to choose the threshold by: "
+            "all are in one fold"
+        )
     points = [
         OperatingPoint(lam, *curve.best_threshold(images))
         for lam, curve in zip(lams, curves, strict=True)

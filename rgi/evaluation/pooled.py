@@ -1,7 +1,8 @@
 """AUROC, average precision and AUPRO of all pixels of a test set together, with intervals.
 
-Values are exact. Intervals resample images; their curves have a point per bin of the score, at
-BINS quantiles of the corrupted and BINS of the clean pixels, hence as fine where it matters.
+Values are exact. Intervals resample images, or groups of them; their curves have a point per bin of
+the score, at BINS quantiles of the corrupted and BINS of the clean pixels, hence as fine where it
+matters.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rgi.evaluation.intervals import CONFIDENCE
+from rgi.evaluation.intervals import CONFIDENCE, resampling_units
 from rgi.evaluation.metrics import (
     AUPRO_LIMIT,
     auroc,
@@ -124,15 +125,23 @@ def curves(counts: Binned, weights: np.ndarray) -> list[Curve]:
     return [Curve(*parts) for parts in zip(*sums, strict=True)]
 
 
-def resampled_curves(counts: Binned, images: np.ndarray, seed: int) -> list[Curve]:
+def resampled_curves(
+    counts: Binned, images: np.ndarray, seed: int, groups: np.ndarray | None = None
+) -> list[Curve]:
     """The curves of RESAMPLES bootstrap samples of some images (row numbers) of `counts`.
 
-    Samples that happen to have one class alone are left out.
+    With the groups of all images (`resampling_units`), those images' groups are drawn. Samples that
+    happen to have one class alone are left out; there is none of a single group.
     """
-    draws = np.random.default_rng(seed).integers(0, len(images), (RESAMPLES, len(images)))
-    every = len(counts.clean)
-    weights = np.stack([np.bincount(images[draw], minlength=every) for draw in draws])
-    found = curves(counts, weights.astype(np.float64))
+    units = resampling_units(len(images), None if groups is None else groups[images])
+    count = units.max() + 1
+    if groups is not None and count < 2:
+        return []
+    draws = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
+    times = np.stack([np.bincount(draw, minlength=count) for draw in draws])
+    weights = np.zeros((RESAMPLES, len(counts.clean)))
+    weights[:, images] = times[:, units]
+    found = curves(counts, weights)
     return [curve for curve in found if curve.corrupted[-1] and curve.clean[-1]]
 
 

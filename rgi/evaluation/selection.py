@@ -16,7 +16,7 @@ ALL = "all"
 NO_METRIC = "none"
 
 
-def assign_folds(index: ArrayLike, folds: int, seed: int) -> dict[int, int]:
+def assign_folds(index: ArrayLike, folds: int, seed: int, of: str = "images") -> dict[int, int]:
     """Deal images into folds whose sizes differ by at most one.
 
     Depends on the set of images, `folds` and `seed` only, so that all methods share the folds.
@@ -25,6 +25,7 @@ def assign_folds(index: ArrayLike, folds: int, seed: int) -> dict[int, int]:
         index: image numbers, in any order, repeated or not.
         folds: how many, from 2 to the number of images.
         seed: of the shuffle.
+        of: what is dealt, for the message.
 
     Returns:
         Image number -> fold, 0 to folds - 1.
@@ -34,7 +35,7 @@ def assign_folds(index: ArrayLike, folds: int, seed: int) -> dict[int, int]:
     """
     images = np.unique(np.asarray(index))
     if not 2 <= folds <= len(images):
-        raise InputError(f"folds: {folds} is not possible; allowed: 2 to {len(images)} images")
+        raise InputError(f"folds: {folds} is not possible; allowed: 2 to {len(images)} {of}")
     shuffled = np.random.default_rng(seed).permutation(images)
     return {int(image): place % folds for place, image in enumerate(shuffled)}
 
@@ -43,7 +44,9 @@ def select_lambda(scores: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
     """Choose lambda for every metric and fold on the images of the other folds.
 
     The best lambda has the best mean of the metric in region `whole`; of equals, the one that comes
-    first in `scores`. Images where the metric is not defined (NaN) do not count.
+    first in `scores`. Images where the metric is not defined (NaN) do not count. Folds go by image,
+    also where several show the same thing (`Case.group`), which scores do not tell: for such images
+    use this for cost and sensitivity to lambda, and `detect` for held-out values.
 
     Args:
         scores: index, lam, metric, region, value of one method on one case.

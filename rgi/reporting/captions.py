@@ -41,16 +41,16 @@ TABLES = {
         "How well the pixels of defects are found, with 95% bootstrap intervals over images in "
         "brackets. Every number is of the same maps and masks: each image counts at the lambda and "
         "the threshold that together have the best mean Dice on the other folds' images, all kinds "
-        "of defect among them. Only the oracle's threshold is chosen with the image's own truth, "
-        "as in the code of the RGI paper; it is no method's result. Dice, AUROC of each image and "
-        "PSNR are means over the images with a defect. Of all pixels together means one ranking of "
-        "the pixels of all test images, as in the usual protocol, also where folds chose other "
-        "lambdas; a kind of defect is then joined by the defect-free images. AUPRO gives every "
-        "connected defect the same weight, whatever its size. AUROC is misleading where defects "
-        "are small: almost all pixels are clean. "
-        "AUROC of images needs defect-free test images. PSNR compares the restored with the clean "
-        "image, where that is known. A method that is given the mask does not appear. Medians are "
-        "in the CSV file.",
+        "of defect among them; where several images show the same thing, as shots of one tile do, "
+        "folds and intervals go by such groups of images. Only the oracle's threshold is chosen "
+        "with the image's own truth, as in the code of the RGI paper; it is no method's result. "
+        "Dice, AUROC of each image and PSNR are means over the images with a defect. Of all pixels "
+        "together means one ranking of the pixels of all test images, as in the usual protocol, "
+        "also where folds chose other lambdas; a kind of defect is then joined by the defect-free "
+        "images. AUPRO gives every connected defect the same weight, whatever its size. AUROC is "
+        "misleading where defects are small: almost all pixels are clean. AUROC of images needs "
+        "defect-free test images. PSNR compares the restored with the clean image, where that is "
+        "known. A method that is given the mask does not appear. Medians are in the CSV file.",
     ),
     "simulation": Caption(
         "Simulation",
@@ -84,10 +84,10 @@ TABLES = {
     "lambda-sensitivity": Caption(
         "Sensitivity to lambda",
         "Mean over all test images at every lambda tried, with its 95% bootstrap interval over "
-        "images in brackets; * marks the lambda that the metric chooses on all images. These "
-        "values are not held out; Dice is that of the pixels whose score is above 0.5. Where the "
-        "choice lies at the edge of the grid, named below each table, a wider grid may do better. "
-        "The other metrics are in the CSV file.",
+        "images in brackets, as if none showed the same thing; * marks the lambda that the metric "
+        "chooses on all images. These values are not held out; Dice is that of the pixels whose "
+        "score is above 0.5. Where the choice lies at the edge of the grid, named below each "
+        "table, a wider grid may do better. The other metrics are in the CSV file.",
     ),
 }
 
@@ -124,8 +124,8 @@ FIGURES = {
         "image, and against its contrast: mean |corrupted - clean| of its pixels (black to white "
         "is 2) or, where the clean image is unknown, the distance of its mean from that of the "
         "pixels around it. All cases of a data set together; images are put into five groups of "
-        "equally many. Bars are 95% bootstrap intervals over images; points stand slightly apart "
-        "so that they can be told apart.",
+        "equally many. Bars are 95% bootstrap intervals over images, as if none showed the same "
+        "thing; points stand slightly apart so that they can be told apart.",
     ),
     "training-size": Caption(
         "How many clean images are needed",
