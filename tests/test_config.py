@@ -191,7 +191,7 @@ BAD = [
         "a common lambda off a grid",
         "tables.solver",
         SOLVER | {"lam": 0.03},
-        "tables.solver.lam: 0.03 .* one of 0.05, 0.1, 0.2, 0.4, the grid of rgi",
+        "tables.solver.lam: 0.03 .* one of 0.02, 0.05, 0.1, 0.2, 0.4, the grid of rgi",
     ),
     (
         "levels of no simulation",
