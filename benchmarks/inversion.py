@@ -80,7 +80,8 @@ class Task:
         preset = METHODS[PRESETS[self.method]]
         steps = (0, self.steps) if preset.learns_weights else (self.steps, 0)
         schedule = {"pool": 0, "stages": ((1, steps[0]),), "weights_iterations": steps[1]}
-        return replace(preset, **schedule, tolerance=0.0, explore_lam=0.0, batch=self.batch)
+        alone = {"tolerance": 0.0, "explore_lam": 0.0, "explore_critic_weight": 0.0}
+        return replace(preset, **schedule, **alone, batch=self.batch)
 
     @property
     def lams(self) -> list[float | None]:

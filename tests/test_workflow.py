@@ -248,7 +248,8 @@ def test_results_against_the_training_set_are_drawn_where_it_alone_differs(tmp_p
     def change(overlay):
         overlay["datasets"]["brick-32"] = {**overlay["datasets"]["brick"], "source": "brick"}
         overlay["datasets"]["brick-32"]["train"] = 32
-        overlay["generators"]["brick-32"] = overlay["generators"]["brick"]
+        default = yaml.safe_load((ROOT / "config.yaml").read_text())["generators"]["brick"]
+        overlay["generators"]["brick-32"] = default | overlay["generators"]["brick"]
         overlay["tables"]["anomaly-detection"]["datasets"] = ["brick", "brick-32"]
 
     found = jobs(snakemake(tmp_path, "--configfile", changed(tmp_path, change), "-n"))
