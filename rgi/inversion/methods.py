@@ -140,7 +140,14 @@ METHODS: Mapping[str, Method] = {
         weights_iterations=500,
     ),
     "rgi-profile": _PROFILE,
-    "r-rgi-profile": replace(_PROFILE, variables=("latent", "weights"), weights_iterations=500),
+    # While weights learn, the discriminator holds them, as in R-RGI.
+    "r-rgi-profile": replace(
+        _PROFILE,
+        variables=("latent", "weights"),
+        critic_weight=0.1,
+        explore_critic_weight=0.1,
+        weights_iterations=500,
+    ),
 }
 
 SETTINGS = tuple(
