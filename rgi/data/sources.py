@@ -1,7 +1,7 @@
 """Where images come from: the two data sets that need no download, and what a source gives."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,23 @@ BRICK_BANDS = {"train": ((0, 192), (320, 512)), "test": ((192, 320),)}
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """Images that are read one by one, in any order and in any process.
+
+    `read` turns a name into uint8 H x W x C; it can be pickled, and raises UnreadableImageError for
+    a picture that the data set can do without.
+    """
+
+    names: Sequence[str]
+    read: Callable[[str], np.ndarray]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(self.read, self.names)
+
+
+@dataclass(frozen=True)
 class Parts:
-    """The two parts of a data set, as streams of uint8 H x W x C images.
+    """The two parts of a data set, as uint8 H x W x C images: streams of them, or Pictures.
 
     `masks` (uint8 H x W, 1 = corrupted), `kinds` (of defect, or GOOD) and `groups` (a name for all
     images of the same thing) run parallel to `test`.
