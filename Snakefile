@@ -9,7 +9,7 @@ sys.path[:0] = [workflow.basedir, str(Path(workflow.basedir) / "workflow")]
 
 from experiment import FAMILIES, as_json, lam_options, read_experiment
 from rgi.baselines.detectors import check_model
-from rgi.data import ARCHIVES
+from rgi.data import PUBLICATIONS
 from rgi.errors import InputError
 
 

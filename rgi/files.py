@@ -45,6 +45,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def md5_of(path: Path) -> str:
+    """Return the hexadecimal MD5 of a file, which some publishers give; no proof against malice."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays to one .npz file, whole or not at all."""
     with write_whole(path) as temporary:

@@ -54,7 +54,19 @@ BAD = [
         "missing archive",
         "datasets.tiles",
         {"source": "magnetic-tile", "resolution": 16, "test": 8, "archive": "nowhere.zip"},
-        "datasets.tiles.archive: 'nowhere.zip' is not allowed; allowed: an existing file",
+        "datasets.tiles.archive: 'nowhere.zip' is not allowed; allowed: an existing file or folder",
+    ),
+    (
+        "missing archive of several",
+        "datasets.cars",
+        {"source": "cars", "resolution": 16, "test": 8, "archive": [".", "nowhere.tgz"]},
+        "datasets.cars.archive: 'nowhere.tgz' is not allowed; allowed: an existing file or folder",
+    ),
+    (
+        "more test images than are held out",
+        "datasets.faces",
+        {"source": "celeba", "resolution": 16, "test": 80, "held_out": 79},
+        "datasets.faces.test: 80 is not allowed; allowed: at most 79, the key held_out",
     ),
     (
         "more defects than there are",
@@ -292,8 +304,9 @@ def test_a_data_set_s_own_files_and_images_are_known_beforehand(given):
     assert experiment.datasets_with("test_masks.npy") == "mine"
     assert experiment.datasets_with(*kinds) == r"sorted\.1"
     assert experiment.datasets_with(*experiment.beside_test("tiles")) == "tiles"
-    assert experiment.archive("tiles") == "results/downloads/magnetic-tile.zip"
-    assert experiment.archive("mine") is None
+    name = "Magnetic-tile-defect-datasets.-master.zip"
+    assert experiment.archives("tiles") == [f"results/downloads/magnetic-tile/{name}"]
+    assert experiment.archives("mine") == []
 
 
 def test_another_library_of_masks_is_another_case(config, tmp_path):

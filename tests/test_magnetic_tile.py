@@ -1,13 +1,8 @@
-"""Magnetic tiles: downloaded whole or not at all, split by tile, cut into patches by a rule."""
+"""Magnetic tiles: split by tile, cut into patches by a rule."""
 
-import functools
-import hashlib
-import http.server
 import io
 import re
-import threading
 import zipfile
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +10,6 @@ import yaml
 from PIL import Image
 
 from rgi.data import (
-    ARCHIVES,
-    download,
     open_groups,
     open_images,
     open_kinds,
@@ -25,7 +18,6 @@ from rgi.data import (
 )
 from rgi.errors import InputError
 
-TILES = ARCHIVES["magnetic-tile"]
 SIDE = 40  # of a patch
 DEFECTS = ("Blowhole", "Break", "Crack", "Fray", "Uneven")
 
@@ -101,7 +93,7 @@ def test_every_defective_image_gives_one_patch_with_its_kind_and_mask(prepared):
     assert np.median(inside) > 200 and np.median(outside) < 60
     info = yaml.safe_load((prepared / "info.yaml").read_text())
     assert info["counts"]["kinds"] == {kind.lower(): 2 for kind in DEFECTS} | {"good": 3}
-    assert "other bytes than the project was tested with" in info["source"]
+    assert "other bytes than the project knows" in info["source"]
 
 
 def test_no_tile_is_in_two_parts(prepared):
@@ -239,73 +231,3 @@ def test_a_truncated_archive_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(InputError, match="tiles.zip: not a whole zip file"):
         prepare(settings(path), tmp_path / "out", seed=0)
-
-
-# Its download
-
-
-class _Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):  # noqa: N802
-        if "short" not in self.path:
-            return super().do_GET()
-        self.send_response(200)  # announces more than it sends
-        self.send_header("Content-Length", "9999999")
-        self.end_headers()
-        self.wfile.write(b"PK")
-        return None
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A publisher on 127.0.0.1, with the archive where a mirror keeps it; the root and its URL."""
-    root = tmp_path / "host"
-    zipped(root / TILES.place, tiles())
-    handler = functools.partial(_Handler, directory=str(root))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield root, f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-
-
-def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def test_an_archive_comes_from_its_publisher_a_url_or_a_folder(tmp_path, server):
-    root, url = server
-    publisher = replace(TILES, url=f"{url}/{TILES.place}")
-    for archive, mirror in (
-        (publisher, None),
-        (TILES, url),
-        (TILES, f"{url}/"),
-        (TILES, str(root)),
-    ):
-        path = tmp_path / "downloads" / "tiles.zip"
-        download(archive, path, mirror)
-        assert digest(path) == digest(root / TILES.place)
-        assert [file.name for file in path.parent.iterdir()] == ["tiles.zip"]
-        path.unlink()
-
-
-def test_what_cannot_be_had_is_named_with_the_remedy_and_leaves_nothing(tmp_path, server):
-    root, url = server
-    (root / "page.zip").write_text("<html>not found</html>")
-    cut = root / "cut.zip"
-    cut.write_bytes((root / TILES.place).read_bytes()[:-100])
-    for address, message in (
-        (
-            "nothing.zip",
-            r"nothing.zip: cannot be had \(404 .*; set `mirror:` to a folder .*archive",
-        ),
-        ("short.zip", "short.zip: cannot be had .*bytes read"),
-        ("page.zip", "page.zip: what came is no whole zip file"),
-        ("cut.zip", "cut.zip: what came is no whole zip file"),
-    ):
-        with pytest.raises(InputError, match=message):
-            download(replace(TILES, url=f"{url}/{address}"), tmp_path / "d" / "tiles.zip")
-        assert not list((tmp_path / "d").iterdir())
-    with pytest.raises(InputError, match="cannot be had"):
-        download(TILES, tmp_path / "d" / "tiles.zip", str(tmp_path / "nowhere"))

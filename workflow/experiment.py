@@ -15,7 +15,7 @@ from jsonschema.validators import extend
 from rgi.baselines import FILTERS, LOW_RANK
 from rgi.baselines.detectors import read_detector
 from rgi.corruption import library_hash
-from rgi.data import ARCHIVES, companions
+from rgi.data import PUBLICATIONS, companions
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
 from rgi.reporting.published import is_as_published
@@ -160,12 +160,13 @@ class Experiment:
         found = [name for name in self.config["datasets"] if self.beside_test(name) == beside]
         return "|".join(name.replace(".", r"\.") for name in found) or "$."  # matches nothing
 
-    def archive(self, dataset: str) -> str | None:
-        """The zip file that a data set is made of: the user's own, or one to download; or None."""
+    def archives(self, dataset: str) -> list[str]:
+        """What a data set is made of: the user's own files or folders, or files to download."""
         entry = self.config["datasets"][dataset]
-        if entry["source"] not in ARCHIVES:
-            return None
-        return entry["archive"] or f"results/downloads/{entry['source']}.zip"
+        source, own = entry["source"], _listed(entry.get("archive"))
+        if own or source not in PUBLICATIONS:
+            return own
+        return [f"results/downloads/{source}/{file.name}" for file in PUBLICATIONS[source].files]
 
     def backbone(self, method: str) -> list[str]:
         """The user's own file of a detector's pretrained weights, if there is one."""
@@ -253,6 +254,11 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
 def as_json(value: object) -> str:
     """JSON in one spelling: the order of keys in a config must not rerun a job."""
     return json.dumps(value, sort_keys=True)
+
+
+def _listed(archive: str | list[str] | None) -> list[str]:
+    """The key `archive` as a list."""
+    return [archive] if isinstance(archive, str) else list(archive or [])
 
 
 def lam_options(lams: Sequence[str], files: Sequence[str]) -> list[str]:
@@ -404,9 +410,13 @@ def _check_dataset(config: Mapping[str, Any], name: str, source: str) -> None:
         folder = dataset.get(key)
         if folder is not None and not Path(folder).is_dir():
             raise _error(source, (*path, key), folder, "an existing folder")
-    archive = dataset.get("archive")
-    if archive is not None and not Path(archive).is_file():
-        raise _error(source, (*path, "archive"), archive, "an existing file")
+    for archive in _listed(dataset.get("archive")):
+        if not Path(archive).exists():
+            raise _error(source, (*path, "archive"), archive, "an existing file or folder")
+    held_out = dataset.get("held_out")
+    if held_out is not None and dataset["test"] > held_out:
+        allowed = f"at most {held_out}, the key held_out"
+        raise _error(source, (*path, "test"), dataset["test"], allowed)
     for key in ("normal", "kinds"):
         if dataset["source"] == "folder" and dataset[key] and dataset["masks"] is None:
             raise _error(source, (*path, key), dataset[key], "with the key masks only")

@@ -13,9 +13,9 @@ from PIL import Image
 from rgi.data.pictures import (
     Crop,
     UnreadableImageError,
+    check_crop,
     cut,
     decode,
-    is_box,
     read_bytes,
     resize_mask,
     to_mask,
@@ -53,11 +53,7 @@ class FolderSettings:
         for key in ("normal", "kinds"):
             if getattr(self, key) and self.masks is None:
                 raise InputError(f"{WHERE}: {key}: {getattr(self, key)!r}; needs the key masks")
-        if self.crop != "centre" and not is_box(self.crop):
-            raise InputError(
-                f"{WHERE}: crop: {self.crop!r}; allowed: centre, or "
-                "{box: [top, left, height, width]} in whole pixels"
-            )
+        check_crop(WHERE, self.crop)
 
 
 @dataclass

@@ -11,17 +11,16 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from rgi.data.downloads import ARCHIVES
+from rgi.data.downloads import provenance
 from rgi.data.pictures import UnreadableImageError, decode, resize_mask, to_mask, to_pixels
 from rgi.data.sources import GOOD, Parts, check_count, check_image_format
 from rgi.errors import InputError
-from rgi.files import DAMAGED_ZIP, sha256_of
+from rgi.files import DAMAGED_ZIP
 
 WHERE = "datasets: magnetic-tile"
 FREE = "free"
@@ -287,14 +286,9 @@ def _draw_normal(
 def _describe(
     reader: _Reader, shots: list[_Shot], train: list[_Shot], test: list[_Window], seed: int
 ) -> dict[str, Any]:
-    digest = sha256_of(Path(reader.settings.archive))
-    tested = "the bytes that the project was tested with"
-    if digest != ARCHIVES["magnetic-tile"].sha256:
-        tested = "other bytes than the project was tested with: GitHub makes its archives anew"
     used = {shot.name for shot in train} | {window.shot.name for window in test}
     return {
-        "source": f"magnetic tiles, {Path(reader.settings.archive).name}: {tested}",
-        "sha256": {"source": digest},
+        **provenance("magnetic-tile", [reader.settings.archive]),
         "split": {
             "drawn_by_seed": seed,
             "rule": "by series of shots, of one tile or some neighbours",

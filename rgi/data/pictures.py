@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from rgi.errors import InputError
+
 Crop = str | dict[str, list[int]]  # "centre" or {"box": [top, left, height, width]}
 
 
@@ -115,6 +117,15 @@ def cut_box(image: Image.Image, crop: Crop) -> tuple[int, int, int, int]:
             f"({image.height} rows, {image.width} columns)"
         )
     return top, left, height, width
+
+
+def check_crop(where: str, crop: Any) -> None:
+    """Raise InputError unless `crop` is "centre" or {"box": [top, left, height, width]}."""
+    if crop != "centre" and not is_box(crop):
+        raise InputError(
+            f"{where}: crop: {crop!r}; allowed: centre, or {{box: [top, left, height, width]}} in "
+            "whole pixels"
+        )
 
 
 def is_box(crop: Any) -> bool:

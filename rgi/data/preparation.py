@@ -12,6 +12,8 @@ import yaml
 from tqdm import tqdm
 
 from rgi.data.arrays import open_images, open_masks
+from rgi.data.cars import CarsSettings, cars
+from rgi.data.celeba import CelebaSettings, celeba
 from rgi.data.folder import FolderSettings, folder
 from rgi.data.kinds import save_names
 from rgi.data.magnetic_tile import MagneticTileSettings, magnetic_tile
@@ -34,6 +36,8 @@ SOURCES: dict[str, tuple[type, Callable[[Any, int], Parts]]] = {
     "brick": (BrickSettings, brick),
     "folder": (FolderSettings, folder),
     "magnetic-tile": (MagneticTileSettings, magnetic_tile),
+    "celeba": (CelebaSettings, celeba),
+    "cars": (CarsSettings, cars),
 }
 
 

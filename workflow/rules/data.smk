@@ -7,15 +7,16 @@ localrules:
     archive,
 
 
-# A publisher's zip file. Cluster nodes often have no network, hence a local rule; the mirror is
+# A publisher's file. Cluster nodes often have no network, hence a local rule; the mirror is
 # a resource and no parameter: another one holds the same files.
 rule archive:
     output:
-        "results/downloads/{source}.zip",
+        "results/downloads/{source}/{file}",
     log:
-        "results/logs/archive/{source}.log",
+        "results/logs/archive/{source}/{file}.log",
     wildcard_constraints:
-        source="|".join(ARCHIVES),
+        source="|".join(PUBLICATIONS),
+        file="[^/]+",
     conda:
         "../../envs/rgi.yaml"
     resources:
@@ -27,7 +28,7 @@ rule archive:
 
 rule dataset:
     input:
-        lambda wildcards: experiment.archive(wildcards.dataset) or [],
+        lambda wildcards: experiment.archives(wildcards.dataset),
     output:
         train="results/datasets/{dataset}/train.npy",
         test="results/datasets/{dataset}/test.npy",
@@ -44,7 +45,7 @@ rule dataset:
         runtime=60,
     params:
         directory=lambda wildcards, output: Path(output.train).parent,
-        archive=lambda wildcards, input: ["--archive", *input] if input else [],
+        archive=lambda wildcards, input: [word for file in input for word in ("--archive", file)],
         settings=lambda wildcards: as_json(
             {k: v for k, v in config["datasets"][wildcards.dataset].items() if k != "archive"}
         ),

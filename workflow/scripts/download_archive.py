@@ -6,20 +6,21 @@ from typing import Annotated
 import typer
 
 from rgi.command import run
-from rgi.data import ARCHIVES, download
-from rgi.settings import choose
+from rgi.data import download
 
 
 def main(
     *,
     source: Annotated[str, typer.Option(help="a source that is downloaded, such as magnetic-tile")],
-    output: Annotated[Path, typer.Option(help="the zip file to write")],
+    output: Annotated[
+        Path, typer.Option(help="the file to write, called as its publisher calls it")
+    ],
     mirror: Annotated[
         str | None, typer.Option(help="folder or base URL in place of the publisher's host")
     ] = None,
 ) -> None:
-    """Write the publisher's zip file to OUTPUT."""
-    download(choose(ARCHIVES, source, "--source"), output, mirror)
+    """Write the publisher's file to OUTPUT."""
+    download(source, output.name, output, mirror)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def main(
     settings: Annotated[str, typer.Option(help="the data set's entry in the config, as JSON")],
     directory: Annotated[Path, typer.Option(help="results/datasets/{dataset}")],
     archive: Annotated[
-        Path | None, typer.Option(help="the publisher's zip file, for a source that has one")
+        list[str] | None, typer.Option(help="a file of the publisher's, for a source that has some")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="draws the split and the crops")] = 0,
 ) -> None:
@@ -27,8 +27,8 @@ def main(
     Example of SETTINGS: '{"source": "digits", "resolution": 16, "channels": 1, "test": 32}'.
     """
     values = parse_json(settings)
-    if archive is not None:
-        values["archive"] = str(archive)
+    if archive:
+        values["archive"] = archive[0] if len(archive) == 1 else archive
     prepare(values, directory, seed)
 
 

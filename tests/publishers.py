@@ -1,0 +1,76 @@
+"""Archives in their publishers' layouts, of small images whose values tell them apart."""
+
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+FACES = {f"img_align_celeba/{number:06}.jpg": 4 * number for number in range(1, 31)}
+
+
+def encoded(array, kind="JPEG"):
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    return stream.getvalue()
+
+
+def plain(value, size=(24, 20), kind="JPEG"):
+    """One colour picture of a single value; `size` is rows, columns."""
+    return encoded(np.full((*size, 3), value, np.uint8), kind)
+
+
+def zipped(path, members):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def tarred(path, members, mode="w"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def faces(changes=None):
+    """CelebA's img_align_celeba.zip: 178 x 218 pixels each, here 20 x 24."""
+    members = {name: plain(value) for name, value in FACES.items()}
+    return {"img_align_celeba/": b""} | members | (changes or {})
+
+
+def annotations(boxes):
+    """A part's annotations of car_devkit.tgz: boxes by file name."""
+    fields = [(name, "O") for name in ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "fname")]
+    rows = np.array([(*box, name) for name, box in boxes.items()], dtype=fields)
+    stream = io.BytesIO()
+    savemat(stream, {"annotations": rows})
+    return stream.getvalue()
+
+
+def car(value, box, size=(24, 40)):
+    """A grey picture with a car of one value in its box (x1, y1, x2, y2: from 1, inclusive)."""
+    picture = np.full((*size, 3), 128, np.uint8)
+    left, top, right, bottom = box
+    picture[top - 1 : bottom, left - 1 : right] = value
+    return encoded(picture, "PNG")
+
+
+def cars(parts=(12, 8)):
+    """The members of cars_train.tgz, cars_test.tgz and car_devkit.tgz, by archive."""
+    archives = {"car_devkit": {"devkit/README.txt": b"cars"}}
+    for part, count, first in zip(("train", "test"), parts, (10, 200), strict=True):
+        boxes = {f"{n:05}.jpg": (n, 2 + n % 3, 20 + n, 20) for n in range(1, count + 1)}
+        archives[f"cars_{part}"] = {
+            f"cars_{part}/{name}": car(first + number, box)
+            for number, (name, box) in enumerate(boxes.items())
+        }
+        archives["car_devkit"][f"devkit/cars_{part}_annos.mat"] = annotations(boxes)
+    return archives
