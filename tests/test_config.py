@@ -177,6 +177,18 @@ BAD = [
         "l3",
         "settings.l2.fidelity: 'l3' is not one of",
     ),
+    (
+        "a detection's schedule",
+        "tables.anomaly-detection.settings.rgi.stages",
+        [[1, 9], [2, 9]],
+        "anomaly-detection.settings.rgi: rgi: stages .* must not increase",
+    ),
+    (
+        "a case of two tables",
+        "tables.anomaly-detection.cases",
+        ["block"],
+        "anomaly-detection.cases: 'block' .* of no other table",
+    ),
     ("a lambda that is nothing", "methods.rgi.lam", [1e-300], "1e-300 is less than the minimum"),
     ("together without lambda", "methods.l2.together", True, "l2.together: l2 has no lambda"),
     ("schedule", "methods.r-rgi.settings.stages", [[1, 9], [2, 9]], "starts must not increase"),
@@ -369,6 +381,14 @@ def test_levels_of_the_solvers_are_those_of_the_simulation_for_every_data_set(co
     assert experiment.images("brick", "simulation_0") == images
     assert experiment.settings("simulation_0", "rgi")["stages"] == [[4, 200]]
     assert experiment.settings("block", "rgi")["stages"] == [[1, 240]]
+
+
+def test_settings_of_a_table_hold_for_its_cases_alone(config):
+    config["tables"]["anomaly-detection"]["settings"] = {"rgi": {"critic_weight": 0}}
+    experiment = read_experiment(config, "config.yaml")
+
+    assert experiment.settings("mixed-large", "rgi")["critic_weight"] == 0
+    assert "critic_weight" not in experiment.settings("block", "rgi")
 
 
 def test_detectors_need_a_metric_of_maps(config):

@@ -57,6 +57,22 @@ def test_a_grid_equals_its_lambdas_one_by_one_to_the_last_bit(
         assert all(torch.equal(getattr(found, n), getattr(alone, n)) for n in FIELDS)
 
 
+def test_a_learned_mask_explores_too_and_then_starts_anew(images, generator):
+    stages, lams = ((4, 10), (1, 20)), [0.02, 0.5]
+    method = replace(METHODS["rgi"], critic_weight=0.0, pool=64, stages=stages, explore_lam=0.1)
+    explored = replace(method, stages=stages[:1], explore_lam=0.0)
+    for lam, found in zip(lams, invert_grid(images, generator, method, lams), strict=True):
+        alone = invert(images, generator, method, lam)
+        assert all(torch.equal(getattr(found, n), getattr(alone, n)) for n in FIELDS)
+        assert (found.passes == 4 * 10 + 20).all()
+    # Without a step of its own, lambda has but its mask: the support of the closed form.
+    still = invert(images, generator, replace(method, stages=(stages[0], (1, 0))), 0.02)
+    before = invert(images, generator, explored, 0.1)
+    assert torch.equal(still.latent, before.latent)
+    error = pixel_error(images - still.restored, "l2")
+    assert torch.equal(still.score, (error > 0.02 / 2).to(still.score.dtype))
+
+
 def test_of_a_grid_the_exploration_is_computed_once(images, generator, monkeypatch):
     rows = []
     original = descent.take_passes

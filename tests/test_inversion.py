@@ -297,7 +297,7 @@ def test_bad_arguments_are_named(name, change, message, corrupted, generator, di
         ({"stages": [[1, 9], [2, 9]]}, "starts must not increase"),
         ({"stages": [[600, 9]]}, "begin with 600 starts, more than pool 512"),
         ({"solver": "lbfgs"}, "solver lbfgs keeps no variable"),
-        ({"explore_lam": 0.1}, "explore_lam needs an eliminated mask"),
+        ({"explore_lam": 0.1, "stages": [[1, 9]]}, "explore_lam needs .* a stage that follows"),
         ({"tolerance": 0.1}, "tolerance needs solver lbfgs"),
         ({"weights_iterations": 0}, "weights_iterations is 0"),
         ({"batch": 0}, "batch 0: allowed: at least 1"),

@@ -174,10 +174,15 @@ class Experiment:
         return [] if file is None else [file]
 
     def settings(self, case: str, method: str) -> Mapping[str, Any]:
-        """A method's settings; in the simulation some may be the table's."""
+        """A method's settings; some may be those of the one table that shows the case."""
         own = self.methods[method].settings
-        changed = self.config["tables"]["simulation"]["settings"] if "_" in case else {}
-        return {**own, **changed.get(method, {})}
+        return {**own, **self._changed(case).get(method, {})}
+
+    def _changed(self, case: str) -> Mapping[str, Any]:
+        detection = self.config["tables"]["anomaly-detection"]
+        if "_" in case:  # only a simulation's case has a level in its name
+            return self.config["tables"]["simulation"]["settings"]
+        return detection["settings"] if detection and case in detection["cases"] else {}
 
     def shards(self, dataset: str, case: str) -> range:
         """Numbers of the shards of a case."""
@@ -513,11 +518,21 @@ def _check_detection(experiment: Experiment, table: Mapping[str, Any], source: s
         if experiment.methods[name].needs_mask:
             path = ("tables", "anomaly-detection", "methods")
             raise _error(source, path, name, "methods that are not given the mask")
+    _check_changed(experiment, "anomaly-detection", source)
+    # A restoration is of a case, whichever table shows it.
+    tables = experiment.config["tables"]
+    others = [tables[name] for name in ("inpainting", "solver") if tables[name] is not None]
+    shown = {case for other in others for case in other["cases"]}
+    shared = [case for case in table["cases"] if case in shown]
+    if table["settings"] and shared:
+        allowed = "cases of no other table, since this one has settings of its own"
+        raise _error(source, ("tables", "anomaly-detection", "cases"), shared[0], allowed)
 
 
-def _check_simulation(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
-    config, path = experiment.config, ("tables", "simulation", "settings")
-    for name, settings in table["settings"].items():
+def _check_changed(experiment: Experiment, table: str, source: str) -> None:
+    """The settings that a table's methods have in place of their own."""
+    path = ("tables", table, "settings")
+    for name, settings in experiment.config["tables"][table]["settings"].items():
         _check_inverts(experiment, name, source, path)
         method = experiment.methods[name]
         schema = _schema("methods/inversion")["properties"]["settings"]
@@ -526,6 +541,11 @@ def _check_simulation(experiment: Experiment, table: Mapping[str, Any], source: 
             configured(method.preset, {**method.settings, **settings})
         except InputError as error:
             raise InputError(f"{source}: {'.'.join((*path, name))}: {error}") from None
+
+
+def _check_simulation(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
+    config = experiment.config
+    _check_changed(experiment, "simulation", source)
     case = config["cases"][table["case"]]
     kind = case["fill"]["kind"] if "fill" in case else case["corruption"]
     if kind != "noise":

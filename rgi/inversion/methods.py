@@ -95,8 +95,8 @@ def _contradiction_of_solver(method: Method) -> str | None:
         return f"batch {method.batch}: allowed: at least 1"
     if method.learns_mask and method.solver == "lbfgs":
         return "solver lbfgs keeps no variable in [0, 1], as M must be; allowed: adam"
-    if method.explore_lam and not (method.profile and len(method.stages) > 1):
-        return "explore_lam needs an eliminated mask and a stage that follows"
+    if method.explore_lam and not (method.finds_mask and len(method.stages) > 1):
+        return "explore_lam needs a mask that is found and a stage that follows"
     if method.explore_critic_weight and not method.explore_lam:
         return "explore_critic_weight needs explore_lam"
     if method.tolerance and method.solver != "lbfgs":
