@@ -10,7 +10,7 @@ import pytest
 
 from rgi.errors import InputError
 from rgi.evaluation.metrics import PSNR_CEILING, dice, psnr, rmse
-from rgi.evaluation.scoring import read_scores, score_restorations, write_scores
+from rgi.evaluation.scoring import groups_of, read_scores, score_restorations, write_scores
 from rgi.files import save_arrays
 
 INDEX = np.array([3, 5, 8, 9, 20])
@@ -231,6 +231,19 @@ def test_scoring_and_selection_run_as_commands(tmp_path, shards):
     assert list(chosen.columns) == ["metric", "fold", "lam", "value"]
     assert chosen["metric"].unique().tolist() == ["psnr", "dice"]
     assert set(chosen["lam"]) <= {"0.1", "0.20"}
+
+
+def test_the_groups_of_a_case_come_along(tmp_path, case, shards):
+    plain = score(tmp_path)
+    group = np.array(["tile 1", "tile 1", "tile 2", "tile 3", "tile 2"])
+    save_arrays(tmp_path / "case.npz", case | {"group": group})
+    write_scores(tmp_path / "scores.csv", score(tmp_path))
+    scores = read_scores(tmp_path / "scores.csv")
+
+    expected = scores["index"].map(dict(zip(INDEX.tolist(), group.tolist(), strict=True)))
+    assert scores["group"].tolist() == expected.tolist()
+    assert list(groups_of(scores)) == expected.tolist()
+    assert groups_of(plain) is None
 
 
 def without_images(tmp_path, shards, keep=()):

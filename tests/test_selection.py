@@ -12,6 +12,7 @@ from rgi.evaluation.selection import (
     assign_folds,
     chosen_lambda,
     held_out,
+    image_folds,
     read_selection,
     reference_lambda,
     select_lambda,
@@ -90,6 +91,46 @@ def test_folds_are_balanced_and_depend_on_the_set_of_images_only():
     assert sorted(np.bincount(list(folds.values()))) == [2, 2, 3]
     assert assign_folds(sorted(images) * 2, 3, 0) == folds
     assert assign_folds(images, 3, 1) != folds
+
+
+def in_pairs(scores):
+    """Images 0 and 1 show one thing, 2 and 3 another, and so on; the last one is alone."""
+    return scores.assign(group="tile " + (scores["index"] // 2).astype(str))
+
+
+def test_images_of_one_group_share_a_fold():
+    index, group = np.arange(11), np.array(["a", "b", "c"] * 3 + ["d", "e"])
+    for seed in range(10):
+        folds = pd.Series(image_folds(index, group, FOLDS, seed))
+        assert folds.groupby(group).nunique().max() == 1
+        assert sorted(folds.groupby(group).first().value_counts()) == [1, 2, 2]
+    assert list(image_folds(index, None, FOLDS, SEED)) == [
+        assign_folds(index, FOLDS, SEED)[image] for image in range(11)
+    ]
+
+
+@pytest.mark.parametrize("group", range(6))
+def test_no_image_chooses_the_lambda_of_another_of_its_group(group):
+    """Whatever images of a group score, they are shown at the same lambda: none saw any of them."""
+    scores = in_pairs(random_scores())
+    own = scores["group"] == f"tile {group}"
+
+    def shown(scores):
+        kept = held_out(scores, select_lambda(scores, FOLDS, SEED), FOLDS, SEED)
+        return kept.loc[kept["index"] // 2 == group, ["index", "metric", "region", "lam"]]
+
+    for lam in LAMS:
+        temptation = scores.copy()
+        temptation.loc[own & (scores["lam"] == lam), "value"] = 1000.0
+        pd.testing.assert_frame_equal(
+            shown(temptation).sort_values(["index", "metric", "region"], ignore_index=True),
+            shown(scores).sort_values(["index", "metric", "region"], ignore_index=True),
+        )
+
+
+def test_folds_cannot_be_more_than_groups():
+    with pytest.raises(InputError, match="folds: 7 .* 2 to 6 groups of images"):
+        select_lambda(in_pairs(random_scores()), 7, SEED)
 
 
 @pytest.mark.parametrize("folds", [0, 1, 8])

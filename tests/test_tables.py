@@ -309,6 +309,34 @@ def test_methods_stand_side_by_side_with_intervals_and_the_paper(scored, request
     assert blocks[4].rows[2][1][0].paper == "0.07"
 
 
+@pytest.mark.parametrize(
+    ("make", "request_of"),
+    [
+        (inpainting_table, Request(["digits"], ["block"], ["rgi"])),
+        (cost_table, Request(["digits"], ["block"], ["rgi"])),
+        (lambda_sensitivity_table, Request(["digits"], ["block"], ["rgi"])),
+        (solver_table, Request(["digits"], ["block"], [], lines=LINES[:1], lam="0.1")),
+    ],
+)
+def test_two_shots_of_each_thing_tell_no_more_than_one(tmp_path, make, request_of):
+    """Folds and intervals are those of the things; as independent images they would be others."""
+    once = method_scores(np.random.default_rng(3), LAMS["rgi"], has_mask=True)
+    once = once.assign(group=once["index"].map("{:02}".format))
+    twice = pd.concat([once.assign(index=2 * once["index"] + shot) for shot in (0, 1)])
+
+    def table(name, scores):
+        scored = Scored(tmp_path / name, tmp_path / f"{name}-selection", tmp_path, FOLDS, SEED)
+        write_scores(scored.scores / "digits/block/rgi.csv", scores)
+        selection = select_lambda(scores, FOLDS, SEED)
+        write_selection(scored.selection / "digits/block/rgi.csv", selection)
+        return make(scored, request_of).drop(columns="images")
+
+    one = table("once", once)
+    pd.testing.assert_frame_equal(table("twice", twice), one)
+    independent = table("independent", twice.drop(columns="group"))
+    assert not independent[["low", "high"]].equals(one[["low", "high"]])
+
+
 def test_the_other_layouts_have_a_row_per_case_and_mark_the_chosen_lambda(scored, request_):
     simulation = simulation_table(scored, SIMULATION)
     sensitivity = lambda_sensitivity_blocks(lambda_sensitivity_table(scored, request_))

@@ -16,7 +16,7 @@ from rgi.corruption import Case, load_case
 from rgi.data.sources import GOOD
 from rgi.errors import InputError
 from rgi.evaluation.defects import defects_of
-from rgi.evaluation.intervals import STATISTICS, resampling_units, summarise
+from rgi.evaluation.intervals import STATISTICS, summarise
 from rgi.evaluation.metrics import (
     PSNR_CEILING,
     aupro,
@@ -28,7 +28,7 @@ from rgi.evaluation.metrics import (
 from rgi.evaluation.operating import OperatingPoint, best_dice, choose_point, dice_curves
 from rgi.evaluation.pooled import POOLED, binned, curves, interval, resampled_curves
 from rgi.evaluation.scoring import read_table, shards_of
-from rgi.evaluation.selection import ALL, assign_folds
+from rgi.evaluation.selection import ALL, image_folds
 from rgi.files import write_whole
 
 SUMMARY = ["kind", "metric", "region", "statistic", "value", "low", "high", "images", "lam"]
@@ -121,7 +121,7 @@ def detect(case: Case, maps: Maps, folds: int, seed: int) -> Detection:
     Args:
         case: what was corrupted.
         maps: what the method made of it.
-        folds: as in the selection of lambda, whose folds these are where images have no groups.
+        folds: as in the selection of lambda, whose folds these are.
         seed: of folds and bootstrap.
 
     Raises:
@@ -129,7 +129,7 @@ def detect(case: Case, maps: Maps, folds: int, seed: int) -> Detection:
             masks, or outside of some fold there is no image with a defect.
     """
     kinds = kinds_of(case)
-    fold = _folds(case, folds, seed)
+    fold = image_folds(case.index, case.group, folds, seed)
     points = _operating_points(case, maps, fold, folds)
     lams = [points[number].lam for number in fold]
     score = np.stack([maps.score[lam][row] for row, lam in enumerate(lams)])
@@ -233,15 +233,6 @@ def read_curves(directory: Path) -> pd.DataFrame:
     """
     table = read_table(Path(directory) / "curves.csv", CURVES)
     return table.assign(x=pd.to_numeric(table["x"]), y=pd.to_numeric(table["y"]))
-
-
-def _folds(case: Case, folds: int, seed: int) -> np.ndarray:
-    """The fold of each image; images of one group share it."""
-    dealt, of = case.index, "images"
-    if case.group is not None:
-        dealt, of = resampling_units(len(case.index), case.group), "groups of images"
-    fold_of = assign_folds(dealt, folds, seed, of)
-    return np.array([fold_of[int(number)] for number in dealt])
 
 
 def _operating_points(case: Case, maps: Maps, fold: np.ndarray, folds: int) -> list[OperatingPoint]:

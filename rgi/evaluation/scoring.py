@@ -73,8 +73,9 @@ def score_restorations(
         restores: whether the method restores images; if not, no images are compared.
 
     Returns:
-        A table with columns index, lam, metric, region, value; NaN where a value is not defined
-        (an empty hole, a mask with one class). Besides `metrics` it holds what the method told.
+        A table with columns index, lam, metric, region, value, and group where the case has
+        groups; NaN where a value is not defined (an empty hole, a mask with one class). Besides
+        `metrics` it holds what the method told.
 
     Raises:
         InputError: a metric is unknown, or a file is missing, damaged or does not fit the case.
@@ -88,9 +89,11 @@ def score_restorations(
     for lam in tqdm(lams, desc=str(restorations), unit="lambda", mininterval=5):
         for rows, shard in shards_of(case, case_file, restorations, lam, shards, restores):
             part = Case(case.clean[rows], case.corrupted[rows], case.mask[rows], case.index[rows])
+            group = {} if case.group is None else {"group": case.group[rows]}
             parts += [
                 pd.DataFrame(
                     dict(zip(COLUMNS, (shard.index, lam, metric, region, values), strict=True))
+                    | group
                 )
                 for metric, region, values in _values(part, shard, metrics, mask, compares_images)
             ]
@@ -147,6 +150,11 @@ def read_scores(path: Path) -> pd.DataFrame:
     scores = read_table(path, COLUMNS)
     ceiling = scores["metric"].map(lambda name: METRICS[name].ceiling if name in METRICS else None)
     return scores.assign(value=scores["value"].clip(upper=ceiling.astype(float).fillna(np.inf)))
+
+
+def groups_of(table: pd.DataFrame) -> np.ndarray | None:
+    """The group of each row's image (`Case.group`); None where images have no groups."""
+    return table["group"].to_numpy() if "group" in table else None
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

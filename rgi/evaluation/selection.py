@@ -7,8 +7,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from rgi.errors import InputError
+from rgi.evaluation.intervals import resampling_units
 from rgi.evaluation.metrics import METRICS
-from rgi.evaluation.scoring import read_table
+from rgi.evaluation.scoring import groups_of, read_table
 from rgi.files import write_whole
 
 COLUMNS = ["metric", "fold", "lam", "value"]
@@ -40,17 +41,38 @@ def assign_folds(index: ArrayLike, folds: int, seed: int, of: str = "images") ->
     return {int(image): place % folds for place, image in enumerate(shuffled)}
 
 
+def image_folds(index: ArrayLike, groups: np.ndarray | None, folds: int, seed: int) -> np.ndarray:
+    """The fold of each image; images of one group (`Case.group`) share it.
+
+    Args:
+        index: N image numbers, repeated or not.
+        groups: N names, or None where no two images show the same thing.
+        folds: how many, from 2 to the number of images or groups.
+        seed: of the shuffle.
+
+    Returns:
+        N numbers, 0 to folds - 1.
+
+    Raises:
+        InputError: `folds` is out of range.
+    """
+    dealt, of = np.asarray(index), "images"
+    if groups is not None:
+        dealt, of = resampling_units(len(dealt), groups), "groups of images"
+    fold_of = assign_folds(dealt, folds, seed, of)
+    return np.array([fold_of[int(number)] for number in dealt])
+
+
 def select_lambda(scores: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
     """Choose lambda for every metric and fold on the images of the other folds.
 
     The best lambda has the best mean of the metric in region `whole`; of equals, the one that comes
-    first in `scores`. Images where the metric is not defined (NaN) do not count. Folds go by image,
-    also where several show the same thing (`Case.group`), which scores do not tell: for such images
-    use this for cost and sensitivity to lambda, and `detect` for held-out values.
+    first in `scores`. Images where the metric is not defined (NaN) do not count.
 
     Args:
-        scores: index, lam, metric, region, value of one method on one case.
-        folds: how many, from 2 to the number of images.
+        scores: index, lam, metric, region, value of one method on one case, and group where images
+            have groups, which folds then go by.
+        folds: how many, from 2 to the number of images or groups.
         seed: of the folds.
 
     Returns:
@@ -62,8 +84,7 @@ def select_lambda(scores: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
     Raises:
         InputError: `folds` is out of range.
     """
-    fold_of = assign_folds(scores["index"], folds, seed)
-    fold = scores["index"].map(fold_of)
+    fold = _folds(scores, folds, seed)
     whole = scores["region"] == "whole"
     rows = []
     for name in [name for name in scores["metric"].unique() if name in METRICS]:
@@ -86,7 +107,7 @@ def held_out(
     """Every image's values at the lambda that was chosen without its fold.
 
     Args:
-        scores: index, lam, metric, region, value of one method on one case.
+        scores: as for `select_lambda`.
         selection: what `select_lambda` made of these scores.
         folds: the same as there.
         seed: the same as there.
@@ -99,10 +120,9 @@ def held_out(
     Raises:
         InputError: `selection` does not belong to these scores.
     """
-    fold_of = assign_folds(scores["index"], folds, seed)
+    fold = _folds(scores, folds, seed).astype(str)
     if by is None:
         scores = scores[scores["metric"].isin(METRICS)]
-    fold = scores["index"].map(fold_of).astype(str)
     keyed = scores.assign(fold=fold, chooser=scores["metric"] if by is None else by)
     chosen = selection.rename(columns={"lam": "chosen", "metric": "chooser"})
     joined = keyed.merge(chosen[["chooser", "fold", "chosen"]], on=["chooser", "fold"], how="left")
@@ -155,6 +175,12 @@ def read_selection(path: Path) -> pd.DataFrame:
         InputError: the file is missing or lacks a column.
     """
     return read_table(path, COLUMNS)
+
+
+def _folds(scores: pd.DataFrame, folds: int, seed: int) -> pd.Series:
+    """The fold of each row."""
+    fold = image_folds(scores["index"], groups_of(scores), folds, seed)
+    return pd.Series(fold, index=scores.index)
 
 
 def _best_lambda(values: pd.DataFrame, higher_is_better: bool) -> str:

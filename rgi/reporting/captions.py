@@ -11,6 +11,11 @@ class Caption:
     text: str
 
 
+GROUPED = (
+    "Where several images show the same thing, as shots of one tile do, folds and intervals go by "
+    "such groups of images."
+)
+
 DETECTION = (
     "Dice and AUROC compare a found map with the pixels that were replaced, also those whose new "
     "value happens to equal the old one, so even a perfect method may stay below 1; methods that "
@@ -28,11 +33,11 @@ TABLES = {
     "inpainting": Caption(
         "Restoration quality",
         "Mean over test images, with its 95% bootstrap interval over images in brackets. Every "
-        "image counts at the lambda chosen on the other folds. The region says which pixels are "
-        "compared with the clean image; an arrow says which way is better. A PSNR above 58.9 dB, "
-        f"what 8-bit rounding alone costs, counts as 58.9 dB. {DETECTION} Numbers marked paper "
-        "stand where resolution and corruption are those of table 1 of the RGI paper. It calls "
-        "them means; its own code takes medians over images, of whole images that are first "
+        f"image counts at the lambda chosen on the other folds. {GROUPED} The region says which "
+        "pixels are compared with the clean image; an arrow says which way is better. A PSNR above "
+        f"58.9 dB, what 8-bit rounding alone costs, counts as 58.9 dB. {DETECTION} Numbers marked "
+        "paper stand where resolution and corruption are those of table 1 of the RGI paper. It "
+        "calls them means; its own code takes medians over images, of whole images that are first "
         "rescaled one by one to their own minimum and maximum. Medians and RMSE are in the CSV "
         "file.",
     ),
@@ -41,8 +46,7 @@ TABLES = {
         "How well the pixels of defects are found, with 95% bootstrap intervals over images in "
         "brackets. Every number is of the same maps and masks: each image counts at the lambda and "
         "the threshold that together have the best mean Dice on the other folds' images, all kinds "
-        "of defect among them; where several images show the same thing, as shots of one tile do, "
-        "folds and intervals go by such groups of images. Only the oracle's threshold is chosen "
+        f"of defect among them. {GROUPED} Only the oracle's threshold is chosen "
         "with the image's own truth, as in the code of the RGI paper; it is no method's result. "
         "Dice, AUROC of each image and PSNR are means over the images with a defect. Of all pixels "
         "together means one ranking of the pixels of all test images, as in the usual protocol, "
@@ -64,10 +68,11 @@ TABLES = {
         "Cost",
         "Compute per image for one restoration, at the lambda that PSNR or, where that is not "
         "scored, the next metric chooses on all images: mean over test images, with its 95% "
-        "bootstrap interval over images in brackets. Seconds depend on the machine and on what was "
-        "restored together; passes through the generator, those with gradient over all starts of "
-        "an image, do not. The search for lambda multiplies either by the number of lambdas tried, "
-        "but where all lambdas explore together.",
+        "bootstrap interval over images, or groups of images that show the same thing, in "
+        "brackets. Seconds depend on the machine and on what was restored together; passes through "
+        "the generator, those with gradient over all starts of an image, do not. The search for "
+        "lambda multiplies either by the number of lambdas tried, but where all lambdas explore "
+        "together.",
     ),
     "solver": Caption(
         "Solvers of the same problem",
@@ -84,10 +89,10 @@ TABLES = {
     "lambda-sensitivity": Caption(
         "Sensitivity to lambda",
         "Mean over all test images at every lambda tried, with its 95% bootstrap interval over "
-        "images in brackets, as if none showed the same thing; * marks the lambda that the metric "
-        "chooses on all images. These values are not held out; Dice is that of the pixels whose "
-        "score is above 0.5. Where the choice lies at the edge of the grid, named below each "
-        "table, a wider grid may do better. The other metrics are in the CSV file.",
+        "images, or groups of images that show the same thing, in brackets; * marks the lambda "
+        "that the metric chooses on all images. These values are not held out; Dice is that of the "
+        "pixels whose score is above 0.5. Where the choice lies at the edge of the grid, named "
+        "below each table, a wider grid may do better. The other metrics are in the CSV file.",
     ),
 }
 

@@ -10,7 +10,7 @@ import pandas as pd
 from rgi.evaluation.detection import read_summary
 from rgi.evaluation.intervals import STATISTICS, Statistic, root_mean_square, summarise
 from rgi.evaluation.metrics import METRICS
-from rgi.evaluation.scoring import COST_METRICS, read_scores
+from rgi.evaluation.scoring import COST_METRICS, groups_of, read_scores
 from rgi.evaluation.selection import chosen_lambda, held_out, read_selection, reference_lambda
 from rgi.files import write_whole
 from rgi.reporting.published import published_value
@@ -162,10 +162,10 @@ def cost_table(scored: Scored, request: Request) -> pd.DataFrame:
         lam = reference_lambda(selection)
         at_lam = scores[scores["lam"] == lam]
         for metric in COST_METRICS:
-            values = at_lam.loc[at_lam["metric"] == metric, "value"]
-            if len(values):
+            own = at_lam[at_lam["metric"] == metric]
+            if len(own):
                 keys = _keys(dataset, case, method, metric, "whole", lam)
-                rows += _summary_rows(keys, values, STATISTICS, scored.seed)
+                rows += _summary_rows(keys, own, STATISTICS, scored.seed)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -183,10 +183,10 @@ def lambda_sensitivity_table(scored: Scored, request: Request) -> pd.DataFrame:
     for dataset, case, method in request:
         scores, selection = scored.read(dataset, case, method)
         whole = scores[(scores["region"] == "whole") & scores["metric"].isin(METRICS)]
-        for (metric, lam), group in whole.groupby(["metric", "lam"], sort=False):
+        for (metric, lam), own in whole.groupby(["metric", "lam"], sort=False):
             chosen = "yes" if lam == chosen_lambda(selection, metric) else "no"
             keys = _keys(dataset, case, method, metric, "whole", lam) | {"chosen": chosen}
-            rows += _summary_rows(keys, group["value"], STATISTICS, scored.seed)
+            rows += _summary_rows(keys, own, STATISTICS, scored.seed)
     return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
 
 
@@ -237,11 +237,11 @@ def _held_out_rows(
 ) -> Iterator[dict[str, object]]:
     scores, selection = scored.read(dataset, case, method)
     values = held_out(scores, selection, scored.folds, scored.seed)
-    for (metric, region), group in values.groupby(["metric", "region"], sort=False):
+    for (metric, region), own in values.groupby(["metric", "region"], sort=False):
         lam = chosen_lambda(selection, metric)
         keys = _keys(dataset, case, method, metric, region, lam)
         statistics = of_rmse if metric == "rmse" else STATISTICS
-        yield from _summary_rows(keys, group["value"], statistics, scored.seed)
+        yield from _summary_rows(keys, own, statistics, scored.seed)
 
 
 def _solver_rows(
@@ -256,11 +256,11 @@ def _solver_rows(
         held_out(cost, selection, scored.folds, scored.seed, by="psnr"),
         at_lam,
     ]
-    for (metric, region), group in pd.concat(shown).groupby(["metric", "region"], sort=False):
+    for (metric, region), own in pd.concat(shown).groupby(["metric", "region"], sort=False):
         chooser = "psnr" if metric in COST_METRICS else metric
         lam = common_lam if metric == "objective" else chosen_lambda(selection, chooser)
         keys = _keys(dataset, case, method, metric, region, lam)
-        yield from _summary_rows(keys, group["value"], STATISTICS, scored.seed)
+        yield from _summary_rows(keys, own, STATISTICS, scored.seed)
 
 
 def _keys(
@@ -277,9 +277,11 @@ def _keys(
 
 
 def _summary_rows(
-    keys: Mapping[str, object], values: pd.Series, statistics: Mapping[str, Statistic], seed: int
+    keys: Mapping[str, object], scores: pd.DataFrame, statistics: Mapping[str, Statistic], seed: int
 ) -> list[dict[str, object]]:
+    """A row per statistic of one value per image."""
+    values, groups = scores["value"], groups_of(scores)
     return [
-        {**keys, "statistic": name, **asdict(summarise(values, statistic, seed))}
+        {**keys, "statistic": name, **asdict(summarise(values, statistic, seed, groups))}
         for name, statistic in statistics.items()
     ]

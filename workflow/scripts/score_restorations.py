@@ -23,7 +23,8 @@ def main(
 ) -> None:
     """Read a case and {restorations}/{lam}/{shard}.npz, write a CSV with one value per row.
 
-    Columns: index, lam, metric, region, value. --lam and --metrics are repeated.
+    Columns: index, lam, metric, region, value, and group where the case has groups. --lam and
+    --metrics are repeated.
     """
     if "lpips" in metrics:  # the only one that needs torch, which is slow to start
         pin_threads(1)
