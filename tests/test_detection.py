@@ -251,6 +251,7 @@ def test_no_group_is_in_two_folds(case, maps):
         images = detect(case, shots, FOLDS, SEED).images
         return images.groupby(twice.group)["fold"].nunique().max(), images["fold"].nunique()
 
+    assert detect(twice, shots, FOLDS, SEED).images["group"].tolist() == twice.group.tolist()
     assert spread(twice) == (1, FOLDS)
     assert spread(replace(twice, group=None)) == (2, FOLDS)
 

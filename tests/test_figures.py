@@ -312,6 +312,23 @@ def test_dice_by_defect_has_the_mean_of_groups_of_growing_defects(detected, save
     saved(figure)
 
 
+@pytest.mark.parametrize("grouped", [True, False])
+def test_dice_by_defect_has_the_interval_of_things_not_of_images(detected, grouped):
+    """Six shots each of two tiles, or two images in six cases: there are two things to draw."""
+    folder = detected / "detection/digits/block/rgi"
+    images = pd.read_csv(folder / "images.csv")
+    thing = np.repeat([1, 2], 6)
+    shots = pd.concat([images.iloc[[0]]] * 12).assign(area=5, dice=thing / 2, lam="0.1")
+    named = {"index": np.arange(12), "group": thing} if grouped else {"index": thing}
+    shots.assign(**named).to_csv(folder / "images.csv", index=False)
+    figure = dice_by_defect_figure(detected / "detection", replace(DETECTORS, methods=["rgi"]))
+
+    (line,) = figure.axes[0].containers
+    ((low, high),) = line[2][0].get_segments()
+    assert line[0].get_ydata().tolist() == [0.75]
+    assert (low[1], high[1]) == (0.5, 1.0)
+
+
 def test_training_size_is_drawn_in_its_order_by_data_sets_that_belong_together(saved):
     rows = [
         (dataset, "crack", kind, "rgi", metric, statistic, value, value - 0.1, value + 0.1)

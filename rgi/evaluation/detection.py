@@ -63,7 +63,7 @@ class Detection:
             has its images and the good ones.
         points: `POINTS`: per fold the lambda and threshold chosen on the others and the mean Dice
             on it; in the row `all` those chosen on all images.
-        images: `IMAGES` and `PER_IMAGE`: a row per image.
+        images: `IMAGES`, `PER_IMAGE` and `group` where the case has groups: a row per image.
         curves: `CURVES`: roc and precision-recall, pooled over all images, as points.
     """
 
@@ -148,6 +148,7 @@ def detect(case: Case, maps: Maps, folds: int, seed: int) -> Detection:
         {
             "index": case.index,
             "kind": kinds,
+            **({} if case.group is None else {"group": case.group}),
             "fold": fold,
             "lam": lams,
             "threshold": threshold,
@@ -214,7 +215,7 @@ def read_summary(directory: Path) -> pd.DataFrame:
 
 
 def read_images(directory: Path) -> pd.DataFrame:
-    """Read images.csv; kind and lam are text.
+    """Read images.csv; kind, lam and, where it is there, group are text.
 
     Raises:
         InputError: the file is missing or lacks a column.

@@ -129,8 +129,8 @@ FIGURES = {
         "image, and against its contrast: mean |corrupted - clean| of its pixels (black to white "
         "is 2) or, where the clean image is unknown, the distance of its mean from that of the "
         "pixels around it. All cases of a data set together; images are put into five groups of "
-        "equally many. Bars are 95% bootstrap intervals over images, as if none showed the same "
-        "thing; points stand slightly apart so that they can be told apart.",
+        "equally many. Bars are 95% bootstrap intervals over images, or groups of images that show "
+        "the same thing; points stand slightly apart so that they can be told apart.",
     ),
     "training-size": Caption(
         "How many clean images are needed",

@@ -161,9 +161,15 @@ def _by_defect(images: pd.DataFrame, name: str) -> pd.DataFrame:
     group = np.searchsorted(edges, known[name], side="right")
     rows = []
     for _, own in known.groupby(group):
-        dice = summarise(own["dice"], np.mean, seed=0)
+        dice = summarise(own["dice"], np.mean, seed=0, groups=_shown_things(own))
         rows.append((own[name].median(), dice.value, dice.low, dice.high))
     return pd.DataFrame(rows, columns=["x", "value", "low", "high"])
+
+
+def _shown_things(images: pd.DataFrame) -> np.ndarray:
+    """The group of each image, or without groups the image, which several cases may have."""
+    image = images["index"].astype(str)
+    return (images["group"].fillna(image) if "group" in images else image).to_numpy()
 
 
 def _points(axes: Axes, points: Mapping[str, pd.DataFrame], style: Mapping[str, Look]) -> None:
