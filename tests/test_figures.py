@@ -126,6 +126,46 @@ def test_sensitivity_shows_the_map_where_the_truth_is_unknown(sensitivity, saved
     saved(figure)
 
 
+def test_sensitivity_has_no_panel_for_what_a_data_set_was_not_asked(sensitivity, saved):
+    """Brick alone has cracks; of magnetic tiles, which come corrupted, the truth is unknown."""
+    crack = sensitivity[(sensitivity["dataset"] == "brick") & (sensitivity["case"] == "block")]
+    tiles = crack[crack["metric"] == "psnr"]
+    tiles = tiles.assign(dataset="tiles", case="given", metric="dice")
+    table = pd.concat([sensitivity, crack.assign(case="crack"), tiles])
+    figure = lambda_sensitivity_figure(table)
+    figure.draw_without_rendering()
+
+    assert [axes.get_title() for axes in figure.axes] == [
+        *["block", "random"] * 2,  # digits
+        *["block", "random", "crack"] * 2,  # brick
+        "given",
+    ]
+    assert all(len(axes.lines) > 0 for axes in figure.axes)
+    lowest = [axes for axes in figure.axes if axes.get_xlabel()]
+    assert [axes.get_title() for axes in lowest] == ["random", "crack", "given"]
+    saved(figure)
+
+
+@pytest.mark.parametrize(
+    "lams",
+    [
+        ["0.0025", "0.02", "0.05", "0.07", "0.1", "0.15", "0.2", "0.25", "0.3", "0.4", "0.5", "3"],
+        ["0.05", "0.06", "0.0625"],
+        ["0", "0.001", "0.01", "1"],
+    ],
+)
+def test_labels_of_lambdas_do_not_overlap_and_every_lambda_has_its_tick(sensitivity, lams, saved):
+    one = sensitivity[sensitivity["lam"] == "0.05"]
+    figure = lambda_sensitivity_figure(pd.concat([one.assign(lam=lam) for lam in lams]))
+    saved(figure)
+
+    axes = figure.axes[-1]
+    assert axes.get_xticks().tolist() == sorted(map(float, lams))
+    boxes = [tick.get_window_extent() for tick in axes.get_xticklabels() if tick.get_text()]
+    assert len(boxes) > 1
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
 @pytest.mark.parametrize(
     ("draw", "joint", "known"),
     [(solver_figure, [250, 500], [250]), (solver_seconds_figure, [2, 3], [1])],

@@ -166,8 +166,9 @@ FIGURES = {
     "lambda-sensitivity": Caption(
         "How much the choice of lambda matters",
         "Mean over test images against lambda, one panel for each data set, case and metric, "
-        "higher is better. Bands are 95% bootstrap intervals over images, the ringed point is the "
-        "lambda chosen on all images; a ring at the end of its line means that a wider grid may do "
-        "better. Level lines without points are methods that have no lambda.",
+        "higher is better. Bands are 95% bootstrap intervals over images, or groups of images that "
+        "show the same thing, the ringed point is the lambda chosen on all images; a ring at the "
+        "end of its line means that a wider grid may do better. Level lines without points are "
+        "methods that have no lambda.",
     ),
 }

@@ -16,6 +16,8 @@ from rgi.reporting.style import Look, line_looks, looks
 IMAGE_METRICS, MASK_METRICS = ("psnr", "ssim"), ("dice", "auroc")
 # Share of the step between two levels over which the methods' points are spread.
 SPREAD = 0.08
+# Share of an axis of lambdas that an upright label takes.
+ROOM = 0.08
 SOLVER_LABELS = {
     "psnr": METRICS["psnr"].label,
     "dice": METRICS["dice"].label,
@@ -64,7 +66,7 @@ def simulation_figure(table: pd.DataFrame) -> Figure:
 
 
 def lambda_sensitivity_figure(table: pd.DataFrame) -> Figure:
-    """PSNR and SSIM against lambda; rows data set and metric, columns cases.
+    """PSNR and SSIM against lambda; rows data set and metric, one panel for each of their cases.
 
     Where the truth is unknown, Dice and AUROC stand in their place.
 
@@ -73,27 +75,35 @@ def lambda_sensitivity_figure(table: pd.DataFrame) -> Figure:
     """
     means = table[table["statistic"] == "mean"]
     means = means.assign(number=pd.to_numeric(means["lam"], errors="coerce"))
-    cases, style = list(means["case"].unique()), looks(list(means["method"].unique()))
+    style, rows = looks(list(means["method"].unique())), _lambda_rows(means)
     lams = np.sort(means["number"].dropna().unique())
-    rows = [
-        (dataset, metric)
-        for dataset, own in means.groupby("dataset", sort=False)
-        for metric in _shown(set(own["metric"]))
-    ]
+    columns = max(map(len, rows.values()))
 
-    figure = Figure(figsize=(2.3 * len(cases) + 1.6, 1.8 * len(rows) + 0.4), layout="constrained")
-    grid = figure.subplots(len(rows), len(cases), sharey="row", sharex="all", squeeze=False)
-    for (dataset, metric), panels in zip(rows, grid, strict=True):
-        for case, axes in zip(cases, panels, strict=True):
-            own = means[(means["dataset"] == dataset) & (means["case"] == case)]
-            _lambda_panel(axes, own[own["metric"] == metric], style)
+    figure = Figure(figsize=(2.3 * columns + 1.6, 2.1 * len(rows) + 0.4), layout="constrained")
+    grid = figure.subplots(len(rows), columns, sharey="row", sharex="all", squeeze=False)
+    for ((dataset, metric), cases), panels in zip(rows.items(), grid, strict=True):
+        of_row = means[(means["dataset"] == dataset) & (means["metric"] == metric)]
+        for case, axes in zip(cases, panels, strict=False):
+            _lambda_panel(axes, of_row[of_row["case"] == case], style)
+            axes.set_title(case)
+        for axes in panels[len(cases) :]:
+            axes.remove()
         panels[0].set_ylabel(f"{dataset}\n{METRICS[metric].label}")
-    for case, top, bottom in zip(cases, grid[0], grid[-1], strict=True):
-        top.set_title(case)
-        _lambda_axis(bottom, lams)
+    for panels in grid.T:
+        _lambda_axis([axes for axes in panels if axes in figure.axes][-1], lams)
     with_lambda = set(means.loc[means["number"].notna(), "method"])
     figure.legend(handles=_legend(style, with_lambda), loc="outside right upper")
     return figure
+
+
+def _lambda_rows(means: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
+    """The data sets and metrics shown, each with its cases."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for dataset, own in means.groupby("dataset", sort=False):
+        for case, of_case in own.groupby("case", sort=False):
+            for metric in _shown(set(of_case["metric"])):
+                rows.setdefault((dataset, metric), []).append(case)
+    return rows
 
 
 def _shown(scored: Collection[str]) -> list[str]:
@@ -131,11 +141,19 @@ def _lambda_panel(axes: Axes, own: pd.DataFrame, style: Mapping[str, Look]) -> N
 
 
 def _lambda_axis(axes: Axes, lams: np.ndarray) -> None:
-    """Logarithmic where it can be, with a tick at every lambda tried, written as it is."""
-    if len(lams) and lams[0] > 0:
+    """Logarithmic where it can be; a tick at every lambda tried, written where there is room."""
+    logarithmic = len(lams) > 0 and lams[0] > 0
+    if logarithmic:
         axes.set_xscale("log")
         axes.minorticks_off()
-    axes.set_xticks(lams, [f"{lam:g}" for lam in lams], rotation=45 if len(lams) > 4 else 0)
+    places = np.log(lams) if logarithmic else lams
+    labels, last = [], -np.inf
+    for lam, place in zip(lams, places, strict=True):
+        fits = place - last >= ROOM * np.ptp(places)
+        labels.append(f"{lam:g}" if fits else "")
+        last = place if fits else last
+    axes.set_xticks(lams, labels, rotation=90)
+    axes.tick_params(axis="x", labelbottom=True)
     axes.set_xlabel("λ")
 
 
