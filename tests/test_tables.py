@@ -3,6 +3,7 @@
 import itertools
 import json
 import runpy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,8 @@ import pytest
 from rgi.corruption import Case
 from rgi.errors import InputError
 from rgi.evaluation.detection import Maps, detect, read_summary, write_detection
-from rgi.evaluation.scoring import write_scores
-from rgi.evaluation.selection import assign_folds, select_lambda, write_selection
+from rgi.evaluation.scoring import read_scores, write_scores
+from rgi.evaluation.selection import assign_folds, at_edge, select_lambda, write_selection
 from rgi.reporting.layout import (
     Block,
     Cell,
@@ -115,7 +116,12 @@ def test_every_table_has_the_columns_that_others_rely_on(scored, request_):
     assert list(cost_table(scored, request_).columns) == COLUMNS
     assert list(simulation.columns) == level
     assert list(lambda_sensitivity_table(scored, request_).columns) == [*COLUMNS, "chosen"]
-    assert list(anomaly_table(scored, request_).columns) == [*COLUMNS[:2], "kind", *COLUMNS[2:]]
+    assert list(anomaly_table(scored, request_).columns) == [
+        *COLUMNS[:2],
+        "kind",
+        *COLUMNS[2:],
+        "edge",
+    ]
     assert list(solver_table(scored, SOLVER).columns) == [*COLUMNS[:2], "line", *COLUMNS[2:]]
 
 
@@ -379,6 +385,34 @@ def test_a_choice_at_the_edge_of_its_grid_is_named_below_the_table(scored, reque
     ):
         chosen = table.assign(chosen=np.where(table["lam"] == best, "yes", "no"))
         assert {block.note for block in lambda_sensitivity_blocks(chosen)} == {note}
+
+
+def test_table_2_names_it_below_its_first_block(tmp_path, scored, request_):
+    """The detection's lambda is 0.1, in the middle of rgi's grid and at the edge of another."""
+    assert {block.note for block in anomaly_blocks(anomaly_table(scored, request_))} == {""}
+
+    name, narrow = "celeba/block/rgi", replace(scored, scores=tmp_path)
+    scores = read_scores(scored.scores / f"{name}.csv")
+    write_scores(tmp_path / f"{name}.csv", scores[scores["lam"] != "0.2"])
+    table = anomaly_table(narrow, Request(["celeba"], ["block"], ["rgi"]))
+    first, *others = anomaly_blocks(table)
+    assert set(table["edge"]) == {"yes"}
+    assert first.note == "Chosen at the edge of the grid: rgi (celeba block)."
+    assert {block.note for block in others} == {""}
+
+
+@pytest.mark.parametrize(
+    ("lam", "lams", "edge"),
+    [
+        ("0.5", ["1", "0.5", "10"], True),
+        ("10", ["1", "0.5", "10"], True),
+        ("1", ["1", "0.5", "10"], False),
+        ("0.1", ["0.1"], False),
+        ("none", ["none"], False),
+    ],
+)
+def test_the_edge_of_a_grid_is_that_of_its_numbers(lam, lams, edge):
+    assert at_edge(lam, lams) == edge
 
 
 def test_print_escapes_what_would_break_it(tmp_path):

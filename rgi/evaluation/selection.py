@@ -1,5 +1,6 @@
 """The choice of lambda by cross-validation: no image is shown at a lambda that it helped choose."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,12 @@ def reference_lambda(selection: pd.DataFrame) -> str:
     scored = set(selection["metric"])
     first = next((name for name in METRICS if name in scored), NO_METRIC)
     return chosen_lambda(selection, first)
+
+
+def at_edge(lam: str, lams: Collection[str]) -> bool:
+    """Whether a chosen lambda is the lowest or highest of several: a wider grid may do better."""
+    grid = sorted(set(lams), key=float) if len(set(lams)) > 1 else []
+    return bool(grid) and lam in (grid[0], grid[-1])
 
 
 def write_selection(path: Path, selection: pd.DataFrame) -> None:

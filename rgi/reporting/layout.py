@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from rgi.evaluation.metrics import METRICS
+from rgi.evaluation.selection import at_edge
 from rgi.files import write_whole
 from rgi.reporting.captions import TABLES, Caption
 from rgi.reporting.published import published_lambda
@@ -36,6 +37,7 @@ ANOMALY_TITLES = {
     ("psnr", "mean"): "PSNR (dB) ↑ of the restored background",
 }
 NOTHING = "–"
+PLACE = ["dataset", "case", "method"]
 SHORTEST = 0.001  # seconds, below which a number would say more about the clock
 
 
@@ -80,7 +82,10 @@ def inpainting_blocks(table: pd.DataFrame) -> list[Block]:
 
 
 def anomaly_blocks(table: pd.DataFrame) -> list[Block]:
-    """Table 2's layout, a block per metric, Dice first: rows data set, case and kind of defect."""
+    """Table 2's layout, a block per metric, Dice first: rows data set, case and kind of defect.
+
+    All blocks are of the same lambdas; the first has the note where one lies at its grid's edge.
+    """
     labels = ["dataset", "case", *([] if set(table["kind"]) == {"all"} else ["kind"])]
     names = {"dataset": "data set"}
     methods = list(table["method"].unique())
@@ -93,7 +98,9 @@ def anomaly_blocks(table: pd.DataFrame) -> list[Block]:
         for keys, group in own.groupby(labels, sort=False):
             cells = {row.method: _cell(row) for row in _each(group)}
             rows.append((keys, [cells.get(method, Cell(NOTHING)) for method in methods]))
-        blocks.append(Block(title, [names.get(label, label) for label in labels], methods, rows))
+        note = "" if blocks else _edge_note(table[table["edge"] == "yes"])
+        columns = [names.get(label, label) for label in labels]
+        blocks.append(Block(title, columns, methods, rows, note))
     return blocks
 
 
@@ -124,26 +131,27 @@ def lambda_sensitivity_blocks(table: pd.DataFrame) -> list[Block]:
         own = means[means["metric"] == metric]
         lams = sorted(own["lam"].unique(), key=float)
         rows = []
-        for keys, group in own.groupby(["dataset", "case", "method"], sort=False):
+        for keys, group in own.groupby(PLACE, sort=False):
             cells = {
                 row.lam: _cell(row, "*" if row.chosen == "yes" else "") for row in _each(group)
             }
             rows.append((keys, [cells.get(lam, Cell(NOTHING)) for lam in lams]))
         labels = ["data set", "case", "method"]
         columns = [f"λ = {lam}" for lam in lams]
-        blocks.append(Block(metric_label(metric), labels, columns, rows, _edges(own)))
+        tried, chosen = own.groupby(PLACE)["lam"].agg(list), own[own["chosen"] == "yes"]
+        edge = [at_edge(row.lam, tried[row.dataset, row.case, row.method]) for row in _each(chosen)]
+        note = _edge_note(chosen[edge])
+        blocks.append(Block(metric_label(metric), labels, columns, rows, note))
     return blocks
 
 
-def _edges(own: pd.DataFrame) -> str:
-    """Which methods choose the first or last lambda of their grid."""
-    at_edge: dict[str, list[str]] = {}
-    for (dataset, case, method), group in own.groupby(["dataset", "case", "method"], sort=False):
-        lams = sorted(group["lam"], key=float)
-        chosen = group.loc[group["chosen"] == "yes", "lam"].item()
-        if len(lams) > 1 and chosen in (lams[0], lams[-1]):
-            at_edge.setdefault(method, []).append(f"{dataset} {case}")
-    methods = [f"{method} ({', '.join(where)})" for method, where in at_edge.items()]
+def _edge_note(rows: pd.DataFrame) -> str:
+    """Which methods choose the first or last lambda of their grid, and where: those of `rows`."""
+    places = rows[PLACE].drop_duplicates()
+    methods = [
+        f"{method} ({', '.join(own['dataset'] + ' ' + own['case'])})"
+        for method, own in places.groupby("method", sort=False)
+    ]
     return f"Chosen at the edge of the grid: {'; '.join(methods)}." if methods else ""
 
 

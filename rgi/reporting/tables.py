@@ -11,7 +11,13 @@ from rgi.evaluation.detection import read_summary
 from rgi.evaluation.intervals import STATISTICS, Statistic, root_mean_square, summarise
 from rgi.evaluation.metrics import METRICS
 from rgi.evaluation.scoring import COST_METRICS, groups_of, read_scores
-from rgi.evaluation.selection import chosen_lambda, held_out, read_selection, reference_lambda
+from rgi.evaluation.selection import (
+    at_edge,
+    chosen_lambda,
+    held_out,
+    read_selection,
+    reference_lambda,
+)
 from rgi.files import write_whole
 from rgi.reporting.published import published_value
 
@@ -32,7 +38,7 @@ COLUMNS = [
 SIMULATION_COLUMNS = [*COLUMNS[:2], "level", *COLUMNS[2:]]
 SENSITIVITY_COLUMNS = [*COLUMNS, "chosen"]
 SOLVER_COLUMNS = [*COLUMNS[:2], "line", *COLUMNS[2:]]
-ANOMALY_COLUMNS = [*COLUMNS[:2], "kind", *COLUMNS[2:]]
+ANOMALY_COLUMNS = [*COLUMNS[:2], "kind", *COLUMNS[2:], "edge"]
 COLUMNS_OF = {
     "inpainting": COLUMNS,
     "anomaly-detection": ANOMALY_COLUMNS,
@@ -110,17 +116,19 @@ def anomaly_table(scored: Scored, request: Request) -> pd.DataFrame:
     comparable.
 
     Returns:
-        A table with `ANOMALY_COLUMNS`, see `rgi.evaluation.detection.Detection`.
+        A table with `ANOMALY_COLUMNS`, see `rgi.evaluation.detection.Detection`; `edge` is yes
+        where `lam`, chosen on all images, lies at the edge of its grid, else no.
 
     Raises:
-        InputError: a detection is missing or damaged.
+        InputError: a detection or scores are missing or damaged.
     """
-    tables = [
-        read_summary(scored.detection / dataset / case / method).assign(
-            dataset=dataset, case=case, method=method, published=None
-        )
-        for dataset, case, method in request
-    ]
+    tables = []
+    for dataset, case, method in request:
+        summary = read_summary(scored.detection / dataset / case / method)
+        tried = read_scores(scored.scores / dataset / case / f"{method}.csv")["lam"].unique()
+        edge = ["yes" if at_edge(lam, tried) else "no" for lam in summary["lam"]]
+        keys = {"dataset": dataset, "case": case, "method": method}
+        tables.append(summary.assign(**keys, published=None, edge=edge))
     return pd.concat(tables, ignore_index=True)[ANOMALY_COLUMNS]
 
 

@@ -39,7 +39,12 @@ SCORED = [
     "results/scores/{dataset}/{case}/{method}.csv",
     "results/selection/{dataset}/{case}/{method}.csv",
 ]
-MADE_OF = {"anomaly-detection": ["results/detection/{dataset}/{case}/{method}/summary.csv"]}
+MADE_OF = {
+    "anomaly-detection": [
+        "results/detection/{dataset}/{case}/{method}/summary.csv",
+        "results/scores/{dataset}/{case}/{method}.csv",
+    ]
+}
 
 
 rule table:
