@@ -20,8 +20,9 @@ def main(
 ) -> None:
     """Read maps and the threshold of each image; write a row per image and defect found.
 
-    Columns: index (the image), defect, area, length, width, top, left, box_height, box_width,
-    score_mean, score_max, in pixels. An image without a found defect has no row.
+    Columns: index (the image), defect; area, length, width, top, left, box_height, box_width, in
+    pixels; score_mean, score_max, in the method's own scale. An image without a found defect has no
+    row.
     """
     from rgi.evaluation.defects import write_defects
     from rgi.evaluation.detection import found_defects, load_maps, read_images
