@@ -192,6 +192,13 @@ def test_aupro_is_that_of_its_definition(rng, limit):
     assert pooled == pytest.approx(overlap_by_threshold(score, truth, limit))
 
 
+@pytest.mark.parametrize("limit", [0.0, -0.3, 1.01, 30, float("nan")])
+@pytest.mark.parametrize("metric", [aupro, pooled_aupro])
+def test_a_false_positive_rate_that_cannot_be_is_refused(metric, limit):
+    with pytest.raises(InputError, match=f"aupro: limit: {limit}; allowed: above 0, at most 1"):
+        metric(np.zeros((1, 4, 4)), np.zeros((1, 4, 4), bool), limit)
+
+
 def test_aupro_of_a_drawing():
     """A defect of four pixels and one of two among 18 clean pixels, worked out by hand.
 

@@ -141,13 +141,7 @@ def auroc(score: ArrayLike, truth: ArrayLike) -> np.ndarray:
     """
     from sklearn.metrics import roc_auc_score
 
-    score, truth = _array(score), _checked_mask("truth", truth)
-    _same_shape(score, truth)
-    values = [
-        roc_auc_score(labels.ravel(), scores.ravel()) if labels.any() != labels.all() else np.nan
-        for scores, labels in zip(score, truth, strict=True)
-    ]
-    return np.array(values, dtype=np.float64)
+    return _per_image(score, truth, lambda own, mask: roc_auc_score(mask.ravel(), own.ravel()))
 
 
 def average_precision(score: ArrayLike, truth: ArrayLike) -> np.ndarray:
@@ -158,15 +152,9 @@ def average_precision(score: ArrayLike, truth: ArrayLike) -> np.ndarray:
     """
     from sklearn.metrics import average_precision_score
 
-    score, truth = _array(score), _checked_mask("truth", truth)
-    _same_shape(score, truth)
-    values = [
-        average_precision_score(labels.ravel(), scores.ravel())
-        if labels.any() != labels.all()
-        else np.nan
-        for scores, labels in zip(score, truth, strict=True)
-    ]
-    return np.array(values, dtype=np.float64)
+    return _per_image(
+        score, truth, lambda own, mask: average_precision_score(mask.ravel(), own.ravel())
+    )
 
 
 def aupro(score: ArrayLike, truth: ArrayLike, limit: float = AUPRO_LIMIT) -> np.ndarray:
@@ -185,19 +173,16 @@ def aupro(score: ArrayLike, truth: ArrayLike, limit: float = AUPRO_LIMIT) -> np.
         N values in [0, 1]; NaN where the truth has only one class.
 
     Raises:
-        InputError: `truth` is not bool, or the shapes do not fit each other.
+        InputError: `truth` is not bool, the shapes do not fit each other, or `limit` is out of
+            range.
     """
-    score, truth = _array(score), _checked_mask("truth", truth)
-    _same_shape(score, truth)
-    values = [
-        pooled_aupro(scores[None], labels[None], limit)
-        for scores, labels in zip(score, truth, strict=True)
-    ]
-    return np.array(values, dtype=np.float64)
+    _check_limit(limit)
+    return _per_image(score, truth, lambda own, mask: pooled_aupro(own[None], mask[None], limit))
 
 
 def pooled_aupro(score: np.ndarray, truth: np.ndarray, limit: float = AUPRO_LIMIT) -> float:
     """As `aupro`, of all regions and all clean pixels of N images under common thresholds."""
+    _check_limit(limit)
     truth = _checked_mask("truth", truth)
     if truth.any() == truth.all():
         return np.nan
@@ -270,6 +255,21 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def _per_image(
+    score: ArrayLike, truth: ArrayLike, value: Callable[[np.ndarray, np.ndarray], float]
+) -> np.ndarray:
+    """The value of each image's scores and truth, both H x W; NaN where it has one class."""
+    score, truth = _array(score), _checked_mask("truth", truth)
+    _same_shape(score, truth)
+    return np.array(
+        [
+            value(own, mask) if mask.any() != mask.all() else np.nan
+            for own, mask in zip(score, truth, strict=True)
+        ],
+        dtype=np.float64,
+    )
+
+
 def _mean_squared_error(
     restored: ArrayLike, clean: ArrayLike, mask: ArrayLike | None
 ) -> np.ndarray:
@@ -303,6 +303,11 @@ def _checked(
     mask = _checked_mask("mask", mask)
     _same_shape(mask, restored[:, 0])
     return restored, clean, mask
+
+
+def _check_limit(limit: float) -> None:
+    if not 0 < limit <= 1:
+        raise InputError(f"aupro: limit: {limit}; allowed: above 0, at most 1")
 
 
 def _checked_mask(name: str, mask: ArrayLike) -> np.ndarray:
