@@ -17,14 +17,14 @@ from rgi.models import Discriminator, Generator
 from rgi.models.frozen import frozen
 
 STAGES = ((6, 4), (2, 10), (1, 40))
-PROFILE = replace(
-    METHODS["rgi-profile"],
-    explore_critic_weight=0.0,
-    pool=64,
-    stages=STAGES,
-    explore_lam=0.1,
-    batch=8,
-)
+EXPLORED = {
+    "explore_critic_weight": 0.0,
+    "pool": 64,
+    "stages": STAGES,
+    "explore_lam": 0.1,
+    "batch": 8,
+}
+PROFILE = replace(METHODS["rgi-profile"], **EXPLORED)
 FIELDS = ("restored", "score", "latent", "objective", "passes")
 
 
@@ -271,3 +271,18 @@ print(peak() - before)
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert 100 < float(done.stdout) < 500
+
+
+def test_a_log_has_a_line_per_stage_and_no_bars(images, generator, caplog, capfd):
+    fine_tuned = replace(METHODS["r-rgi-profile"], weights_iterations=3)
+    method = replace(fine_tuned, critic_weight=0.0, **EXPLORED, tolerance=0.0)
+    with caplog.at_level("INFO", logger="rgi.inversion"):
+        invert(images, generator, method, 0.1)
+
+    assert caplog.messages == [
+        "5 x 6 descents: 4 of 4 passes each",
+        "5 x 2 descents: 10 of 10 passes each",
+        "5 x 1 descents: 40 of 40 passes each",
+        "5 images: 3 steps of fine-tuning",
+    ]
+    assert capfd.readouterr().err == ""

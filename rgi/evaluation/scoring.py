@@ -86,7 +86,7 @@ def score_restorations(
     case = load_case(case_file)
     compares_images = restores and not np.isnan(case.clean).all()
     parts = []
-    for lam in tqdm(lams, desc=str(restorations), unit="lambda", mininterval=5):
+    for lam in tqdm(lams, desc=str(restorations), unit="lambda", disable=None):
         for rows, shard in shards_of(case, case_file, restorations, lam, shards, restores):
             part = Case(case.clean[rows], case.corrupted[rows], case.mask[rows], case.index[rows])
             group = {} if case.group is None else {"group": case.group[rows]}

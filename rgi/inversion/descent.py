@@ -5,6 +5,7 @@ depend, to the last bit, on how many others there are. (A descent would amplify 
 rounding.) A row that is done makes room for the next one.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from rgi.inversion.weights import fine_tune
 
 CHECK = 10  # passes between two looks at which rows are done; there the host waits for the device
 SOLVERS = {"adam": AdamRows, "lbfgs": LbfgsRows}
+
+logger = logging.getLogger(__name__)
 
 AnyRows = AdamRows | LbfgsRows
 
@@ -70,6 +73,9 @@ def search(
         repeated = image.repeat_interleave(starts)
         taken = _descend(problem, render, rows, repeated, steps, batch)
         spent += taken.view(count, starts).sum(1)
+        logger.info(
+            "%d x %d descents: %d of %d passes each", count, starts, taken.double().mean(), steps
+        )
         if going_on < starts:
             value = _values(problem, render, rows, repeated, batch).view(count, starts)
             best = value.topk(going_on, largest=False).indices
@@ -90,6 +96,7 @@ def finish(
             if isinstance(some, LbfgsRows):  # Adam moves latent and weights together
                 some = AdamRows.begin(part, render, some.latent)
             restored = fine_tune(part, generator, some)
+            logger.info("%d images: %d steps of fine-tuning", len(chosen), iterations)
         else:
             with torch.no_grad():
                 restored = render(some.latent)
@@ -129,7 +136,8 @@ def _descend(
     tolerance = problem.method.tolerance
     left = torch.full((len(image),), steps)
     taken = torch.zeros_like(left)
-    with tqdm(total=steps * len(image), desc="inversion", unit=" passes", mininterval=5) as bar:
+    total = steps * len(image)
+    with tqdm(total=total, desc="inversion", unit="pass", disable=None) as bar:
         while left.any():
             # Only rows that are equally far from their next look: it comes when the row's own
             # passes say so, whoever the others are.

@@ -24,7 +24,8 @@ def fine_tune(problem: Problem, generator: Generator, rows: AdamRows) -> Tensor:
     method = problem.method
     render, weights = own_weights(generator, len(rows.latent))
     optimiser = Adam(weights, lr=method.weights_learning_rate, fused=True)
-    for _ in tqdm(range(method.weights_iterations), desc="fine-tuning", mininterval=5):
+    steps = range(method.weights_iterations)
+    for _ in tqdm(steps, desc="fine-tuning", unit="step", disable=None):
         variables = [rows.latent, rows.mask] if method.learns_mask else [rows.latent]
         variables = [variable.detach().requires_grad_() for variable in variables]
         mask = variables[1] if method.learns_mask else rows.mask
