@@ -335,7 +335,12 @@ class TestBackbones:
 
     def test_the_right_hash_is_accepted(self, train, backbone):
         digest = hashlib.sha256(backbone.read_bytes()).hexdigest()
-        train("padim", arguments=RESNET, sha256=digest)
+        weights = torch.load(backbone, weights_only=True)
+        for given in (digest, digest.upper()):
+            detector = train("padim", arguments=RESNET, sha256=given)
+            assert detector.settings.sha256 == given
+            extractor = detector.module.model.feature_extractor.feature_extractor
+            assert torch.equal(extractor.state_dict()["conv1.weight"], weights["conv1.weight"])
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
