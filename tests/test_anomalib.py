@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -271,6 +272,50 @@ class TestDetecting:
         first = json.loads((tmp_path / "mh-patchcore-0/training.jsonl").open().readline())
         assert first["images"] == 24 - 3
 
+    @pytest.mark.parametrize("wanted", [1, None])
+    def test_a_calibrating_model_needs_two_images(self, images, backbone, tmp_path, wanted):
+        from rgi.baselines.detectors.training import train_detector
+
+        values = {"arguments": RESNET, "image_size": 64, "backbone_weights": str(backbone)}
+        chosen = read_detector({**values, "images": wanted}, "settings")
+        some = images[0] if wanted else images[0][:1]
+        with pytest.raises(InputError, match="mh-patchcore: 1 training image; .* at least 2"):
+            train_detector(some, "mh-patchcore", chosen, tmp_path, seed=0, device=CPU)
+        assert not (tmp_path / "detector.pt").exists()
+
+
+class Coarse(torch.nn.Module):
+    """Stands in for a model of anomalib: its map has the mean of each 4 x 4 pixels, or none."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape, self.pre_processor, self.model = shape, torch.nn.Identity(), self.mean
+
+    def mean(self, image):
+        found = torch.nn.functional.avg_pool2d(image[:, :1], 4)
+        return SimpleNamespace(anomaly_map=None if self.shape is None else found.view(self.shape))
+
+
+@needs_anomalib
+class TestMapsOfAnotherSize:
+    @pytest.mark.parametrize("shape", [(1, 1, 8, 8), (1, 8, 8), (8, 8)])
+    def test_are_resized_bilinearly_to_the_image(self, images, shape):
+        from rgi.baselines.detectors.model import Detector, detect
+
+        corrupted = torch.from_numpy(images[1][:2])
+        found = detect(corrupted, Detector("coarse", settings, 32, Coarse(shape)), CPU).score
+        coarse = torch.nn.functional.avg_pool2d((corrupted + 1) / 2, 4)
+        expected = torch.nn.functional.interpolate(coarse, (32, 32), mode="bilinear")
+        assert np.allclose(found, expected[:, 0], atol=1e-6)
+
+    @pytest.mark.parametrize("shape", [None, (1, 4, 4, 4), (64,)])
+    def test_and_what_is_no_map_is_refused(self, images, shape):
+        from rgi.baselines.detectors.model import Detector, detect
+
+        coarse = Detector("coarse", settings, 32, Coarse(shape))
+        with pytest.raises(InputError, match="methods: coarse: map of shape .* expected 1 x 1"):
+            detect(torch.from_numpy(images[1][:1]), coarse, CPU)
+
 
 @needs_anomalib
 class TestBackbones:
@@ -294,6 +339,30 @@ class TestBackbones:
         weights = torch.load(backbone, weights_only=True)["conv1.weight"]
         built = build_detector("cfa", chosen).module.state_dict()
         assert any(w.shape == weights.shape and torch.equal(w, weights) for w in built.values())
+
+    @pytest.mark.parametrize("name", ["patchcore", "cfa"])
+    def test_a_written_detector_needs_no_backbone_again(
+        self, name, backbone, tmp_path, monkeypatch
+    ):
+        """Not the given file, which may be gone by then; nor a cache or a network."""
+        from rgi.baselines.detectors.model import build_detector, load_detector, save_detector
+
+        weights = tmp_path / "mine.pth"
+        weights.write_bytes(backbone.read_bytes())
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        values = {"backbone_weights": str(weights), "sha256": digest, "image_size": 64}
+        built = build_detector(name, read_detector({"arguments": RESNET, **values}, "settings"))
+        save_detector(tmp_path / "detector.pt", built)
+        weights.unlink()
+        for home in ("TORCH_HOME", "HF_HOME"):
+            monkeypatch.setenv(home, str(tmp_path))
+        for proxy in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+        read = load_detector(tmp_path / "detector.pt").module.state_dict()
+
+        expected = built.module.state_dict()
+        assert read.keys() == expected.keys()
+        assert all(torch.equal(read[key], expected[key]) for key in read)
 
     @pytest.mark.parametrize("name", ["patchcore", "cfa"])
     def test_missing_weights_are_named_with_the_remedy(self, name, tmp_path):

@@ -10,7 +10,7 @@ import timm
 import torch
 from timm.models import load_checkpoint
 from torch import Tensor
-from torchvision.models import WeightsEnum
+from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
 from rgi.errors import InputError
 from rgi.files import sha256_of
@@ -42,7 +42,7 @@ def backbone_weights(file: Path | None, restoring: bool = False) -> Iterator[Non
 
     Args:
         file: weights of the one backbone, as timm or torchvision publishes them.
-        restoring: all weights will be replaced after the building, so timm need not look for any.
+        restoring: all weights will be replaced after the building, so none are looked for.
 
     Raises:
         InputError: the weights are neither in the cache nor to be had, or the file does not fit.
@@ -62,6 +62,8 @@ def backbone_weights(file: Path | None, restoring: bool = False) -> Iterator[Non
             raise _not_to_be_had(name, f"{source} (Hugging Face)", error) from None
 
     def get_state_dict(weights: WeightsEnum, *args: Any, **options: Any) -> dict[str, Tensor]:
+        if restoring:
+            return _untrained(weights)
         if file is not None:
             return _read_torchvision(weights, file)
         try:
@@ -91,6 +93,12 @@ def _read_torchvision(weights: WeightsEnum, file: Path) -> dict[str, Tensor]:
         return torch.load(file, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise _does_not_fit(file, str(weights), error) from None
+
+
+def _untrained(weights: WeightsEnum) -> dict[str, Tensor]:
+    """Random weights of the same shapes."""
+    name = next(n for n in list_models() if get_model_weights(n) is type(weights))
+    return get_model(name).state_dict()
 
 
 def _does_not_fit(file: Path, name: str, error: Exception) -> InputError:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -76,7 +77,7 @@ def build_detector(
     arguments = _arguments(kind, plain, settings.arguments or {})
     own = kind.configure_pre_processor().transform.transforms
     size = size or settings.image_size or _given_size(own)
-    file = settings.backbone_weights
+    file = None if restoring else settings.backbone_weights
     path = None if file is None else check_file(Path(file), settings.sha256)
     with backbone_weights(path, restoring), _no_textures(kind, arguments) as complete:
         try:
@@ -107,9 +108,7 @@ def save_detector(path: Path, detector: Detector) -> None:
 
 
 def load_detector(path: Path) -> Detector:
-    """Read a model onto the CPU, in eval() mode.
-
-    The few backbones that anomalib takes from torchvision are looked for again, and replaced.
+    """Read a model onto the CPU, in eval() mode; it holds its backbone's weights.
 
     Raises:
         InputError: the file is missing, damaged or holds something else.
@@ -137,22 +136,26 @@ def load_detector(path: Path) -> Detector:
 def detect(images: Tensor, detector: Detector, device: torch.device) -> Detected:
     """Score every pixel of images, one image at a time, so that none depends on another.
 
+    A map of another size than the image's is resized to it bilinearly, as anomalib does.
+
     Args:
         images: N x C x H x W in [-1, 1], C is 1 or 3.
         detector: trained.
         device: where to compute.
 
     Raises:
-        InputError: a score is not finite.
+        InputError: a score is not finite, or the model makes no map of one value per place.
     """
     module = detector.module.to(device).eval()
     score = np.empty((len(images), *images.shape[2:]), dtype=np.float32)
     seconds = np.empty(len(images))
     with torch.inference_mode():
-        _score(images[:1], module, device)  # what is set up at first is nobody's seconds
+        _score(
+            images[:1], detector.name, module, device
+        )  # what is set up at first is nobody's seconds
         for row in tqdm(range(len(images)), desc=detector.name, unit="image", disable=None):
             start = time.perf_counter()
-            score[row] = _score(images[row : row + 1], module, device)
+            score[row] = _score(images[row : row + 1], detector.name, module, device)
             seconds[row] = time.perf_counter() - start
     if not np.isfinite(score).all():
         raise InputError(f"methods: {detector.name}: scores are not finite; the training diverged")
@@ -164,9 +167,13 @@ def to_input(images: Tensor) -> Tensor:
     return ((images + 1) / 2).expand(-1, 3, -1, -1)
 
 
-def _score(image: Tensor, module: AnomalibModule, device: torch.device) -> np.ndarray:
-    given = module.pre_processor(to_input(image.to(device)))
-    scored = module.model(given).anomaly_map.float().reshape(1, 1, *given.shape[2:])
+def _score(image: Tensor, name: str, module: AnomalibModule, device: torch.device) -> np.ndarray:
+    """Score one image, 1 x C x H x W; before the map's h x w may be any number of ones."""
+    found = module.model(module.pre_processor(to_input(image.to(device)))).anomaly_map
+    shape = () if found is None else tuple(found.shape)
+    if len(shape) < 2 or prod(shape[:-2]) != 1:
+        raise InputError(f"methods: {name}: map of shape {shape}; expected 1 x 1 x height x width")
+    scored = found.float().reshape(1, 1, *shape[-2:])
     return resize(scored, list(image.shape[2:]), antialias=True)[0, 0].cpu().numpy()
 
 

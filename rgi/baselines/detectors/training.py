@@ -131,7 +131,8 @@ def train_detector(
         device: where to compute.
 
     Raises:
-        InputError: see `build_detector`; or the loss is no longer finite, or a download failed.
+        InputError: see `build_detector`; or there are too few images, the loss is no longer finite,
+            or a download failed.
     """
     _fix_mmap_threshold()
     pl.seed_everything(seed, verbose=False)
@@ -139,6 +140,11 @@ def train_detector(
     module = detector.module
     rows = _draw(len(images), settings.images, isinstance(module, MemoryBankMixin), seed)
     calibrates = _calibrates(module)
+    if calibrates and len(rows) < 2:
+        raise InputError(
+            f"methods: {name}: {len(rows)} training image; this model calibrates itself on images "
+            "that it is not trained on, so it needs at least 2"
+        )
     held_out, rows = np.split(rows, [math.ceil(len(rows) / 10) if calibrates else 0])
     data = Images(
         *(TrainingImages(images, part, detector.size) for part in (rows, held_out)),
