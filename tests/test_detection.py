@@ -396,6 +396,47 @@ def test_the_scripts_write_what_the_library_finds(saved, case, maps):
     assert defects.loc[defects["index"] == image["index"], "area"].sum() == area
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": np.array(["good"] * IMAGES)}, "image 1 is of kind 'good', but its mask has"),
+        ({"kind": np.array(["all"] * (IMAGES - GOOD) + ["good"] * GOOD)}, "kind 'all' of defect"),
+        ({"mask": np.zeros((IMAGES, SIDE, SIDE), bool), "kind": None}, "no image has a defect"),
+        (
+            {"group": np.array(["a"] * (IMAGES - GOOD) + list("bcde"))},
+            "no image with a defect is left",
+        ),
+    ],
+)
+def test_a_case_that_cannot_be_scored_is_named(saved, case, maps, change, words):
+    save_case(saved / "case.npz", replace(case, **change))
+    with pytest.raises(InputError, match=f"case.npz: {words}") as error:
+        runpy.run_path("workflow/scripts/score_detection.py")["main"](
+            case=saved / "case.npz",
+            restorations=saved / "method",
+            lam=list(maps.score),
+            shards=2,
+            restores=False,
+            folds=FOLDS,
+            seed=SEED,
+            directory=saved / "found",
+        )
+    assert str(error.value).startswith(str(saved / "case.npz"))
+
+
+@pytest.mark.parametrize(
+    ("read", "file", "column"),
+    [(read_images, "images.csv", "threshold"), (read_curves, "curves.csv", "y")],
+)
+def test_what_is_no_number_is_named_with_file_and_column(tmp_path, case, maps, read, file, column):
+    write_detection(tmp_path, detect(case, maps, FOLDS, SEED))
+    table = pd.read_csv(tmp_path / file, dtype=str)
+    table.loc[2, column] = "much"
+    table.to_csv(tmp_path / file, index=False)
+    with pytest.raises(InputError, match=f"{file}: {column}: not a number .*much"):
+        read(tmp_path)
+
+
 def test_the_file_of_points_gives_back_each_mask_to_the_pixel(case, tmp_path):
     """A threshold is some pixel's score: the last digit of either decides on that pixel."""
     rng = np.random.default_rng(7)

@@ -93,8 +93,12 @@ def load_maps(
     return case, Maps(score, quality)
 
 
-def kinds_of(case: Case) -> np.ndarray:
+def kinds_of(case: Case, where: str = "case") -> np.ndarray:
     """The kind of each image; `defect` for every defect where kinds are unknown.
+
+    Args:
+        case: N images.
+        where: opens the error messages, such as the case's file.
 
     Raises:
         InputError: an image is called good and has a defect, or has neither, or a kind is called
@@ -107,15 +111,17 @@ def kinds_of(case: Case) -> np.ndarray:
         row = wrong[0]
         found = "has" if defective[row] else "has no"
         raise InputError(
-            f"case: image {case.index[row]} is of kind {str(case.kind[row])!r}, "
+            f"{where}: image {case.index[row]} is of kind {str(case.kind[row])!r}, "
             f"but its mask {found} corrupted pixels"
         )
     if ALL in case.kind:
-        raise InputError(f"case: kind {ALL!r} of defect; this name is that of all kinds together")
+        raise InputError(
+            f"{where}: kind {ALL!r} of defect; this name is that of all kinds together"
+        )
     return case.kind.astype(str)
 
 
-def detect(case: Case, maps: Maps, folds: int, seed: int) -> Detection:
+def detect(case: Case, maps: Maps, folds: int, seed: int, where: str = "case") -> Detection:
     """Score a method's maps; lambda and threshold of a fold are chosen on the others.
 
     Args:
@@ -123,14 +129,15 @@ def detect(case: Case, maps: Maps, folds: int, seed: int) -> Detection:
         maps: what the method made of it.
         folds: as in the selection of lambda, whose folds these are.
         seed: of folds and bootstrap.
+        where: opens the messages about the case, such as its file.
 
     Raises:
         InputError: `folds` is out of range (at most the number of groups), kinds contradict the
             masks, or outside of some fold there is no image with a defect.
     """
-    kinds = kinds_of(case)
+    kinds = kinds_of(case, where)
     fold = image_folds(case.index, case.group, folds, seed)
-    points = _operating_points(case, maps, fold, folds)
+    points = _operating_points(case, maps, fold, folds, where)
     lams = [points[number].lam for number in fold]
     score = np.stack([maps.score[lam][row] for row, lam in enumerate(lams)])
     quality = np.array([maps.psnr[lam][row] for row, lam in enumerate(lams)])
@@ -218,30 +225,29 @@ def read_images(directory: Path) -> pd.DataFrame:
     """Read images.csv; kind, lam and, where it is there, group are text.
 
     Raises:
-        InputError: the file is missing or lacks a column.
+        InputError: the file is missing, lacks a column or holds something else than numbers.
     """
     path, columns = Path(directory) / "images.csv", [*IMAGES, *PER_IMAGE]
-    text = read_table(path, columns)
-    numbers = [name for name in columns if name not in ("kind", "lam")]
-    return text.assign(**{name: pd.to_numeric(text[name]) for name in numbers})
+    return read_table(path, columns, [name for name in columns if name not in ("kind", "lam")])
 
 
 def read_curves(directory: Path) -> pd.DataFrame:
     """Read curves.csv.
 
     Raises:
-        InputError: the file is missing or lacks a column.
+        InputError: the file is missing, lacks a column or holds something else than numbers.
     """
-    table = read_table(Path(directory) / "curves.csv", CURVES)
-    return table.assign(x=pd.to_numeric(table["x"]), y=pd.to_numeric(table["y"]))
+    return read_table(Path(directory) / "curves.csv", CURVES, ["x", "y"])
 
 
-def _operating_points(case: Case, maps: Maps, fold: np.ndarray, folds: int) -> list[OperatingPoint]:
+def _operating_points(
+    case: Case, maps: Maps, fold: np.ndarray, folds: int, where: str
+) -> list[OperatingPoint]:
     """Of each fold, chosen on the others, and last the one chosen on all images."""
-    found = [dice_curves(score, case.mask) for score in maps.score.values()]
+    found = [dice_curves(score, case.mask, where) for score in maps.score.values()]
     defective = case.mask.any(axis=(1, 2))
     choosers = [np.flatnonzero(defective & (fold != number)) for number in range(folds + 1)]
-    return [choose_point(list(maps.score), found, images) for images in choosers]
+    return [choose_point(list(maps.score), found, images, where) for images in choosers]
 
 
 def _points_table(

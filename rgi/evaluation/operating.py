@@ -42,18 +42,19 @@ class DiceCurves:
         return float(threshold[last][best]), float(means[best])
 
 
-def dice_curves(score: np.ndarray, truth: np.ndarray) -> DiceCurves:
+def dice_curves(score: np.ndarray, truth: np.ndarray, where: str = "case") -> DiceCurves:
     """Dice against the threshold, exactly: every score of an image with a defect is a threshold.
 
     Args:
         score: N x H x W, higher = more surely corrupted.
         truth: bool N x H x W; images without a corrupted pixel are left out.
+        where: opens the error message.
 
     Raises:
         InputError: no image has a corrupted pixel.
     """
     if not truth.any():
-        raise InputError("detection: no image has a defect; all masks are empty")
+        raise InputError(f"{where}: no image has a defect; all masks are empty")
     curves = [_dice_curve(score[i], truth[i], i) for i in np.flatnonzero(truth.any(axis=(1, 2)))]
     threshold, image, change = (np.concatenate(parts) for parts in zip(*curves, strict=True))
     order = np.argsort(threshold, kind="stable")[::-1]
@@ -79,7 +80,7 @@ def best_dice(score: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def choose_point(
-    lams: Sequence[str], curves: Sequence[DiceCurves], images: np.ndarray
+    lams: Sequence[str], curves: Sequence[DiceCurves], images: np.ndarray, where: str = "case"
 ) -> OperatingPoint:
     """Choose lambda and threshold together, by the mean Dice of some images; of equals the first.
 
@@ -87,13 +88,14 @@ def choose_point(
         lams: names of the lambdas.
         curves: what `dice_curves` made of the maps at each of them.
         images: numbers of the images with a defect that choose.
+        where: opens the error message.
 
     Raises:
         InputError: there is no image to choose by.
     """
     if not len(images):
         raise InputError(
-            "detection: no image with a defect is left to choose the threshold by: "
+            f"{where}: no image with a defect is left to choose the threshold by: "
             "all are in one fold"
         )
     points = [

@@ -15,6 +15,7 @@ from rgi.evaluation.metrics import METRICS, Metric
 from rgi.files import load_arrays, write_whole
 
 COLUMNS = ["index", "lam", "metric", "region", "value"]
+NUMBERS = ["index", "value", "low", "high", "images", "published"]
 COST_METRICS = ("seconds", "passes")
 OPTIONAL = ("passes", "objective")  # arrays that a method may leave in its restoration files
 FOUND = 0.5
@@ -157,13 +158,20 @@ def groups_of(table: pd.DataFrame) -> np.ndarray | None:
     return table["group"].to_numpy() if "group" in table else None
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_table(
+    path: Path, columns: Sequence[str], numbers: Sequence[str] = NUMBERS
+) -> pd.DataFrame:
     """Read a tidy CSV; only its numbers may be empty, everything else is text as written.
 
+    Args:
+        path: of the file.
+        columns: that it must have.
+        numbers: columns that hold numbers, where they are there.
+
     Raises:
-        InputError: the file is missing, not a table or lacks one of `columns`.
+        InputError: the file is missing, not a table, lacks one of `columns` or has something else
+            among its numbers.
     """
-    numbers = ["index", "value", "low", "high", "images", "published"]
     try:
         text = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
@@ -172,12 +180,15 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise InputError(f"{path}: not a CSV table ({error})") from None
     if missing := [name for name in columns if name not in text]:
         raise InputError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
+    present = [name for name in numbers if name in text]
+    return text.assign(**{name: _as_numbers(path, text[name]) for name in present})
+
+
+def _as_numbers(path: Path, column: pd.Series) -> pd.Series:
     try:
-        return text.assign(
-            **{name: pd.to_numeric(text[name]) for name in numbers if name in text.columns}
-        )
+        return pd.to_numeric(column)
     except ValueError as error:
-        raise InputError(f"{path}: not a number ({error})") from None
+        raise InputError(f"{path}: {column.name}: not a number ({error})") from None
 
 
 def _values(

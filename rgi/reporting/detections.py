@@ -87,9 +87,10 @@ def detection_strips(
     results: Path, dataset: str, case_name: str, methods: Sequence[str]
 ) -> list[Strip]:
     """Collect the pictures of one case: the first image of each kind of defect."""
-    case = load_case(results / "cases" / dataset / f"{case_name}.npz")
+    path = results / "cases" / dataset / f"{case_name}.npz"
+    case = load_case(path)
     strips = []
-    for kind, row in _first_rows(case).items():
+    for kind, row in _first_rows(kinds_of(case, str(path))).items():
         columns = {TRUTH: _truth(case, row)}
         for method in methods:
             columns[method] = _found(results, f"{dataset}/{case_name}/{method}", case, row)
@@ -98,9 +99,8 @@ def detection_strips(
     return strips
 
 
-def _first_rows(case: Case) -> dict[str, int]:
+def _first_rows(kinds: np.ndarray) -> dict[str, int]:
     """The first row of each kind of defect."""
-    kinds = kinds_of(case)
     return {kind: int(np.argmax(kinds == kind)) for kind in sorted({*kinds} - {GOOD})}
 
 

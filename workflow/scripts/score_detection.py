@@ -27,7 +27,7 @@ def main(
     from rgi.evaluation.detection import detect, load_maps, write_detection
 
     found = load_maps(case, restorations, lam, shards, restores)
-    write_detection(directory, detect(*found, folds, seed))
+    write_detection(directory, detect(*found, folds, seed, str(case)))
 
 
 if __name__ == "__main__":
