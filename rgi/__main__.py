@@ -19,54 +19,65 @@ LAM = 0.05
 BATCH = 4
 
 
+Images = Annotated[list[Path], typer.Argument(metavar="IMAGE", help="pictures, or folders of them")]
+GeneratorFile = Annotated[Path, typer.Option(help="generator.pt of a training")]
+Out = Annotated[Path, typer.Option(help="folder to write into")]
+MethodName = Annotated[str, typer.Option(help="a preset of rgi.inversion.METHODS")]
+Lam = Annotated[
+    float | None,
+    typer.Option(
+        help=f"more calls fewer pixels corrupted; default: {LAM} for methods that have a lambda",
+        show_default=False,
+    ),
+]
+LamFrom = Annotated[
+    Path | None,
+    typer.Option(help="take it from an experiment: selection/{dataset}/{case}/{method}.csv"),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="a pixel is corrupted if its score is as high; default: 0.5 for methods that find a "
+        "mask, none for others",
+        show_default=False,
+    ),
+]
+DiscriminatorFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="for methods that need it; default: discriminator.pt beside the generator",
+        show_default=False,
+    ),
+]
+CropText = Annotated[
+    str, typer.Option(help="centre (the largest central square) or TOP,LEFT,HEIGHT,WIDTH")
+]
+SettingsText = Annotated[str, typer.Option(help="what differs from the preset, as JSON")]
+Seed = Annotated[int, typer.Option(min=0, help="draws the starts")]
+DeviceName = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Threads = Annotated[int, typer.Option(min=1, help="threads for torch")]
+Memory = Annotated[int, typer.Option(min=1, help="MB that the passes may take")]
+
+
 def command(name: str, metric: str | None, summary: str) -> Callable[..., None]:
     """Make one of the two commands: same arguments, another function of rgi.inspection."""
 
     def main(
-        images: Annotated[
-            list[Path], typer.Argument(metavar="IMAGE", help="pictures, or folders of them")
-        ],
+        images: Images,
         *,
-        generator: Annotated[Path, typer.Option(help="generator.pt of a training")],
-        out: Annotated[Path, typer.Option(help="folder to write into")],
-        method: Annotated[str, typer.Option(help="a preset of rgi.inversion.METHODS")] = METHOD,
-        lam: Annotated[
-            float | None,
-            typer.Option(
-                help="more calls fewer pixels corrupted; "
-                f"default: {LAM} for methods that have a lambda",
-                show_default=False,
-            ),
-        ] = None,
-        lam_from: Annotated[
-            Path | None,
-            typer.Option(
-                help="take it from an experiment: selection/{dataset}/{case}/{method}.csv"
-            ),
-        ] = None,
-        threshold: Annotated[
-            float | None,
-            typer.Option(
-                help="a pixel is corrupted if its score is as high; default: 0.5 for methods that "
-                "find a mask, none for others",
-                show_default=False,
-            ),
-        ] = None,
-        discriminator: Annotated[
-            Path | None,
-            typer.Option(
-                help="for methods that need it; default: discriminator.pt beside the generator",
-                show_default=False,
-            ),
-        ] = None,
-        crop: Annotated[
-            str, typer.Option(help="centre (the largest central square) or TOP,LEFT,HEIGHT,WIDTH")
-        ] = "centre",
-        settings: Annotated[str, typer.Option(help="what differs from the preset, as JSON")] = "{}",
-        seed: Annotated[int, typer.Option(min=0, help="draws the starts")] = 0,
-        device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-        threads: Annotated[int, typer.Option(min=1, help="threads for torch")] = 1,
-        memory: Annotated[int, typer.Option(min=1, help="MB that the passes may take")] = 1000,
+        generator: GeneratorFile,
+        out: Out,
+        method: MethodName = METHOD,
+        lam: Lam = None,
+        lam_from: LamFrom = None,
+        threshold: Threshold = None,
+        discriminator: DiscriminatorFile = None,
+        crop: CropText = "centre",
+        settings: SettingsText = "{}",
+        seed: Seed = 0,
+        device: DeviceName = "auto",
+        threads: Threads = 1,
+        memory: Memory = 1000,
     ) -> None:
         from rgi.data.inputs import find_pictures
         from rgi.inspection import Recipe, choose_threshold
