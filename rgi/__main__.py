@@ -87,7 +87,7 @@ def command(name: str, metric: str | None, summary: str) -> Callable[..., None]:
         recipe = Recipe(
             generator=generator,
             method=chosen,
-            lam=_lam(lam, lam_from, metric, LAM if chosen.has_lambda else None),
+            lam=_lam(lam, lam_from, method, metric, LAM if chosen.has_lambda else None),
             discriminator=discriminator or generator.parent / "discriminator.pt",
             crop=_crop(crop),
             seed=seed,
@@ -116,12 +116,21 @@ def _method(name: str, settings: str) -> Any:
 
 
 def _lam(
-    lam: float | None, selection: Path | None, metric: str | None, default: float | None
+    lam: float | None,
+    selection: Path | None,
+    method: str,
+    metric: str | None,
+    default: float | None,
 ) -> float | None:
     if selection is None:
         return default if lam is None else lam
     if lam is not None:
         raise InputError("--lam-from: --lam is given, too; allowed: one of them")
+    if selection.stem != method:
+        raise InputError(
+            f"--lam-from: {selection}: its name says that {selection.stem} chose there; allowed: "
+            f"a file {method}.csv, since lambdas of two methods do not compare, or --lam instead"
+        )
     from rgi.command import parse_lam
     from rgi.evaluation.selection import chosen_lambda, read_selection, reference_lambda
 

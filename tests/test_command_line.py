@@ -30,6 +30,7 @@ from rgi.reporting.overlay import outline
 
 restore = command("restore", None, "")
 detect = command("detect", "dice", "")
+OTHER = {"method": "rgi", "settings": '{"pool": 8, "stages": [[1, 2]]}'}
 SETTINGS = '{"pool": 64, "stages": [[4, 4], [1, 40]]}'
 
 
@@ -266,7 +267,7 @@ def test_a_residual_is_no_mask_without_a_threshold(photos, options, tmp_path):
 
 def test_lambda_comes_from_a_selection(photos, options, tmp_path):
     rows = [("psnr", "all", "0.2", 20), ("psnr", "0", "0.4", 20), ("dice", "all", "0.02", 0.9)]
-    path = tmp_path / "selection.csv"
+    path = tmp_path / "rgi-profile.csv"
     pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False)
     for act, lam in ((restore, 0.2), (detect, 0.02)):
         out = tmp_path / str(lam)
@@ -274,6 +275,8 @@ def test_lambda_comes_from_a_selection(photos, options, tmp_path):
         assert yaml.safe_load((out / "settings.yaml").read_text())["lam"] == lam
     with pytest.raises(InputError, match="--lam-from: --lam is given, too"):
         detect([photos / "0.png"], out=tmp_path / "o", lam=0.1, lam_from=path, **options)
+    with pytest.raises(InputError, match=r"rgi-profile.csv: .* allowed: a file rgi.csv, .* --lam"):
+        detect([photos / "0.png"], out=tmp_path / "o", lam_from=path, **options | OTHER)
 
 
 def test_names_are_unique_and_hidden_files_no_pictures(photos, tmp_path):
