@@ -1,5 +1,6 @@
 """`python -m rgi restore | detect`: pictures and tables of a person's own, none computed twice."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -153,8 +154,39 @@ def test_the_other_command_and_another_threshold_compute_nothing(
     forbid(monkeypatch)
     restore([photos], out=tmp_path / "out", **options)
     assert (tmp_path / "out/composite/photos/0.png").exists()
+    shutil.rmtree(tmp_path / "out/composite")
     detect([photos], out=tmp_path / "out", threshold=0.99, **options)
     assert read(tmp_path / "out/mask/photos/0.png").sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("act", "some", "stale"),
+    [
+        (detect, ["0.png", "1.png"], "mask/1.png"),  # a picture that is not given again
+        (restore, ["0.png"], "overlay/0.png"),  # what this command does not write
+    ],
+)
+def test_masks_of_two_thresholds_do_not_mix(
+    photos, options, tmp_path, monkeypatch, act, some, stale
+):
+    out = tmp_path / "out"
+    detect([photos / name for name in some], out=out, threshold=0.3, **options)
+    forbid(monkeypatch)
+    before = {name: (out / name).read_bytes() for name in files(out)}
+    message = (
+        rf"{stale}: made with threshold 0.3, 0.6 was asked for; delete .*{stale.split('/')[0]}"
+    )
+    with pytest.raises(InputError, match=message):
+        act([photos / "0.png"], out=out, threshold=0.6, **options)
+    assert {name: (out / name).read_bytes() for name in files(out)} == before
+
+    for kind in ("mask", "overlay", "defects"):
+        shutil.rmtree(out / kind)
+    act([photos / "0.png"], out=out, threshold=0.6, **options)
+    with pytest.raises(InputError, match="made with threshold 0.6, 0.3 was asked for"):
+        (detect if act is restore else restore)(
+            [photos / "0.png"], out=out, threshold=0.3, **options
+        )
 
 
 def test_a_changed_picture_is_computed_again(photos, options, corrupted, tmp_path):

@@ -1,6 +1,6 @@
 """The two commands: what a person keeps of restored pictures, and of the defects in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,13 @@ def restore(pictures: Sequence[Picture], inverter: Inverter, threshold: float | 
     The composite is restored where the score reaches the threshold, and observed elsewhere.
 
     Raises:
-        InputError: one image alone does not fit into memory.
+        InputError: one image alone does not fit into memory, or files in `out` are of another
+            threshold, see `Inverter.run`.
     """
     import torch
 
-    for found in inverter.run(pictures):
+    written = _files(inverter.out, pictures, {"mask": "png", "composite": "png"})
+    for found in inverter.run(pictures, threshold, written):
         (restored,) = to_uint8(torch.from_numpy(found.restored[None]))
         _save(inverter.out, "restored", found, restored)
         if threshold is not None:
@@ -42,7 +44,8 @@ def detect(pictures: Sequence[Picture], inverter: Inverter, threshold: float | N
     """Write {out}/mask, overlay and score/{name}.png, defects/{name}.csv, and the summary of all.
 
     Raises:
-        InputError: no threshold is given, or one image alone does not fit into memory.
+        InputError: no threshold is given, one image alone does not fit into memory, or files in
+            `out` are of another threshold, see `Inverter.run`.
     """
     if threshold is None:
         raise InputError(
@@ -51,13 +54,14 @@ def detect(pictures: Sequence[Picture], inverter: Inverter, threshold: float | N
         )
     top = 1.0 if inverter.recipe.method.finds_mask else 2 * inverter.generator.channels**0.5
     rows = []
-    for found in inverter.run(pictures):
+    kinds = {"mask": "png", "overlay": "png", "defects": "csv"}
+    for found in inverter.run(pictures, threshold, _files(inverter.out, pictures, kinds)):
         mask = found.score >= threshold
         _save_mask(inverter.out, found, mask)
         _save(inverter.out, "overlay", found, outline(found.loaded.pixels, mask))
         _save(inverter.out, "score", found, (found.score / top * 255).round().astype(np.uint8))
         defects = find_defects(mask, found.score)
-        write_defects(_file(inverter.out, "defects", found, "csv"), defects)
+        write_defects(_file(inverter.out, "defects", found.picture, "csv"), defects)
         rows.append(_summary(found, threshold, mask, len(defects)))
     with write_whole(inverter.out / SUMMARY) as temporary:
         pd.DataFrame(rows, columns=list(_COLUMNS)).to_csv(temporary, index=False)
@@ -91,9 +95,16 @@ def _save_mask(out: Path, found: Found, mask: np.ndarray) -> None:
 def _save(out: Path, kind: str, found: Found, pixels: np.ndarray) -> None:
     """Write uint8 H x W, H x W x 1 or H x W x 3 as PNG."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
-    with write_whole(_file(out, kind, found, "png")) as temporary:
+    with write_whole(_file(out, kind, found.picture, "png")) as temporary:
         image.save(temporary)
 
 
-def _file(out: Path, kind: str, found: Found, suffix: str) -> Path:
-    return out / kind / f"{found.picture.name}.{suffix}"
+def _files(out: Path, pictures: Sequence[Picture], kinds: Mapping[str, str]) -> set[Path]:
+    """The files of some kinds, each with its suffix, of all pictures."""
+    return {
+        _file(out, kind, picture, suffix) for picture in pictures for kind, suffix in kinds.items()
+    }
+
+
+def _file(out: Path, kind: str, picture: Picture, suffix: str) -> Path:
+    return out / kind / f"{picture.name}.{suffix}"

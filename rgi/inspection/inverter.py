@@ -1,7 +1,7 @@
 """Pictures through a generator, a shard at a time; what is found is kept and not computed again."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,13 @@ from rgi.data.pictures import UnreadableImageError
 from rgi.errors import InputError
 from rgi.evaluation.scoring import load_shard
 from rgi.files import load_arrays, save_arrays
-from rgi.inspection.recipe import Recipe, check_folder, found_folder, record_recipe
+from rgi.inspection.recipe import (
+    Recipe,
+    check_folder,
+    check_threshold,
+    found_folder,
+    record_recipe,
+)
 from rgi.inversion import invert
 from rgi.models import Discriminator, Generator, load_discriminator, load_generator
 
@@ -61,13 +67,23 @@ class Inverter:
         self._described = recipe.described()
         check_folder(self.out, self._described)
 
-    def run(self, pictures: Sequence[Picture]) -> Iterator[Found]:
+    def run(
+        self, pictures: Sequence[Picture], threshold: float | None, written: Collection[Path]
+    ) -> Iterator[Found]:
         """Yield what is found, picture by picture; what cannot be read goes to `failures`.
 
+        Args:
+            pictures: to restore.
+            threshold: from which score on the caller calls a pixel corrupted, if at all.
+            written: the files that the caller will write by it.
+
         Raises:
-            InputError: one image alone does not fit into memory.
+            InputError: one image alone does not fit into memory, or in `out` there are files of
+                another threshold that are not written again.
         """
-        record_recipe(self.out, self._described)
+        if threshold is not None:
+            check_threshold(self.out, threshold, written)
+        record_recipe(self.out, self._described, threshold)
         size = max(SHARD, self.recipe.method.batch)
         bar = tqdm(total=len(pictures), desc="pictures", unit="picture", disable=None)
         with bar, logging_redirect_tqdm():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from rgi.errors import InputError
 from rgi.evaluation.scoring import FOUND
 from rgi.files import sha256_of, write_whole
 from rgi.inversion import Method
+
+THRESHOLD = "threshold"
+THRESHOLDED = ("mask", "composite", "overlay", "defects")  # folders that depend on it
 
 
 @dataclass(frozen=True)
@@ -91,15 +95,10 @@ def check_folder(out: Path, described: dict[str, Any]) -> None:
                 "these commands filled"
             )
         return
-    if not found_folder(out).exists():  # an earlier run came to nothing
+    earlier = _earlier(out)
+    if not earlier:
         return
-    try:
-        earlier = yaml.safe_load(record.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{record}: not readable ({str(error).splitlines()[0]})") from None
-    if not isinstance(earlier, dict):
-        raise InputError(f"{record}: not what these commands write; take another folder (out)")
-    for key in [*described, *earlier]:
+    for key in [*described, *(key for key in earlier if key != THRESHOLD)]:
         if earlier.get(key) != described.get(key):
             raise InputError(
                 f"{record}: {key}: {earlier.get(key)} made what is there, {described.get(key)} "
@@ -107,15 +106,57 @@ def check_folder(out: Path, described: dict[str, Any]) -> None:
             )
 
 
-def record_recipe(out: Path, described: dict[str, Any]) -> None:
-    """Write into the folder what `check_folder` compares."""
+def check_threshold(out: Path, threshold: float, written: Collection[Path]) -> None:
+    """See that no mask of another threshold stays beside those that will be `written`.
+
+    Raises:
+        InputError: one would.
+    """
+    earlier = _earlier(out).get(THRESHOLD)
+    if earlier in (None, threshold):
+        return
+    stale = {
+        kind: path
+        for kind in THRESHOLDED
+        for path in sorted((out / kind).rglob("[!.]*"))
+        if path.is_file() and path not in written
+    }
+    if stale:
+        raise InputError(
+            f"out: {next(iter(stale.values()))}: made with threshold {earlier}, {threshold} was "
+            f"asked for; delete {' and '.join(stale)} there (nothing will be computed again), or "
+            "take another folder (out)"
+        )
+
+
+def record_recipe(out: Path, described: dict[str, Any], threshold: float | None) -> None:
+    """Write into the folder what `check_folder` and `check_threshold` compare."""
+    threshold = _earlier(out).get(THRESHOLD) if threshold is None else threshold
     with write_whole(_record(out)) as temporary:
-        temporary.write_text(yaml.safe_dump(described, sort_keys=False))
+        temporary.write_text(yaml.safe_dump({**described, THRESHOLD: threshold}, sort_keys=False))
 
 
 def found_folder(out: Path) -> Path:
     """Where the results of the inversion are kept."""
     return out / "found"
+
+
+def _earlier(out: Path) -> dict[str, Any]:
+    """What made that which lies in the folder; empty where nothing does.
+
+    Raises:
+        InputError: the record is damaged.
+    """
+    record = _record(out)
+    if not (record.exists() and found_folder(out).exists()):  # an earlier run came to nothing
+        return {}
+    try:
+        earlier = yaml.safe_load(record.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{record}: not readable ({str(error).splitlines()[0]})") from None
+    if not isinstance(earlier, dict):
+        raise InputError(f"{record}: not what these commands write; take another folder (out)")
+    return earlier
 
 
 def _record(out: Path) -> Path:
