@@ -393,6 +393,7 @@ def test_a_bad_setting_is_named_in_one_line(values, message):
     [
         (Block(17), Constant(0), 2, r"size: 17; larger than the image \(16 x 16\)"),
         (Irregular([0.0001, 0.0002]), Constant(0), 2, "no whole number of pixels"),
+        (RandomPixels(0.001), Constant(0), 2, "fraction: 0.001; rounds to no pixel of a 16 x 16"),
         (Block(4), Patch(), 1, "needs at least 2 images, found 1"),
     ],
 )

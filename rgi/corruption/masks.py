@@ -59,10 +59,20 @@ class RandomPixels:
             )
 
     def draw(self, shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
-        """Draw a mask, bool H x W, True = corrupted."""
+        """Draw a mask, bool H x W, True = corrupted.
+
+        Raises:
+            InputError: the fraction is no whole pixel.
+        """
         pixels = shape[0] * shape[1]
+        corrupted = round(self.fraction * pixels)
+        if not corrupted:
+            raise InputError(
+                f"cases: random: fraction: {self.fraction}; rounds to no pixel of a "
+                f"{shape[0]} x {shape[1]} image; one is {1 / pixels:.2g} of it"
+            )
         mask = np.zeros(pixels, dtype=bool)
-        mask[generator.permutation(pixels)[: round(self.fraction * pixels)]] = True
+        mask[generator.permutation(pixels)[:corrupted]] = True
         return mask.reshape(shape)
 
 
