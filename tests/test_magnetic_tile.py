@@ -82,6 +82,14 @@ def refusal(tmp_path, members, **changes):
 # The data set
 
 
+def test_how_many_normal_images_is_said_by_the_config_alone(tmp_path):
+    """The schema has the default."""
+    with pytest.raises(InputError, match="key 'normal' is missing"):
+        values = settings(zipped(tmp_path / "tiles.zip", tiles()))
+        del values["normal"]
+        prepare(values, tmp_path / "out", seed=0)
+
+
 def test_every_defective_image_gives_one_patch_with_its_kind_and_mask(prepared):
     kinds = open_kinds(prepared / "test_kinds.txt").tolist()
     assert kinds == [kind.lower() for kind in DEFECTS for _ in "12"] + ["good"] * 3

@@ -45,7 +45,7 @@ class MagneticTileSettings:
     archive: str
     resolution: int
     test: int
-    normal: int = 0
+    normal: int
     patch: int = 96
     channels: int = 1
 
