@@ -321,6 +321,20 @@ def test_a_data_set_s_own_files_and_images_are_known_beforehand(given):
     assert experiment.archives("mine") == []
 
 
+def test_memory_for_detection_grows_with_images_pixels_and_lambdas(given):
+    tiles = {"source": "magnetic-tile", "resolution": 16, "test": 300}
+    given["datasets"] |= {"tiles": tiles, "large": tiles | {"resolution": 128}}
+    given["methods"]["rgi"]["lam"] = [0.01 * number for number in range(1, 13)]
+    experiment = read_experiment(given, "own.yaml")
+
+    def megabytes(dataset, method):
+        return experiment.detection_megabytes(dataset, "own", method)
+
+    assert megabytes("tiles", "rgi") == 1000 + 59  # 400 images of 16 x 16, 584 bytes a pixel
+    assert megabytes("large", "rgi") == 1000 + 3827
+    assert megabytes("large", "yeh-with-mask") == 1000 + 1520  # 232 bytes a pixel
+
+
 def test_another_library_of_masks_is_another_case(config, tmp_path):
     entry = {"corruption": "library", "path": str(tmp_path), "fill": {"kind": "mean-colour"}}
     config["cases"]["real"] = entry

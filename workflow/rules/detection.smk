@@ -15,7 +15,7 @@ rule detection:
     conda:
         "../../envs/rgi.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, attempt: attempt * experiment.detection_megabytes(**wildcards),
         runtime=60,
     params:
         restorations="results/restorations/{dataset}/{case}/{method}",
@@ -47,7 +47,7 @@ rule defects:
     conda:
         "../../envs/rgi.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, attempt: attempt * experiment.detection_megabytes(**wildcards),
         runtime=30,
     params:
         restorations="results/restorations/{dataset}/{case}/{method}",
