@@ -1,10 +1,11 @@
 """Images: where they come from, how they lie on disk, and as tensors."""
 
 from rgi.data.arrays import open_images, open_masks, to_floats, to_tensor, to_uint8
-from rgi.data.downloads import PUBLICATIONS, Archive, Publication, download
+from rgi.data.downloads import download
 from rgi.data.kinds import open_groups, open_kinds, save_names
 from rgi.data.preparation import companions, prepare
 from rgi.data.preview import save_preview
+from rgi.data.publications import PUBLICATIONS, Archive, Publication
 from rgi.data.sources import GOOD
 
 __all__ = [

@@ -1,120 +1,80 @@
-"""Archives that publishers offer, and how they come onto this machine."""
+"""How publishers' files come onto this machine: resumed, verified, whole or not at all."""
 
+import contextlib
+import hashlib
+import json
 import logging
+import os
 import shutil
+import sys
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 from tqdm import tqdm
+from urllib3 import Retry
+from urllib3.exceptions import HTTPError
 
+from rgi.data.publications import PUBLICATIONS, Archive, Publication
 from rgi.errors import InputError
-from rgi.files import md5_of, sha256_of, write_whole
+from rgi.files import DAMAGED_ZIP, md5_of, sha256_of, write_whole
 from rgi.settings import choose
 
 _PATIENCE = (10, 60)  # seconds until a server answers, and between two pieces
 _PIECE = 1 << 20
+_TRIES = 8  # transfers of one file, each going on where the last one broke
+_PAUSE = 1  # second before the second try; doubled for each one after
+_BUSY = (429, 500, 502, 503, 504)
+_DIGESTS = {"sha256": sha256_of, "md5": md5_of}
 
 
-@dataclass(frozen=True)
-class Archive:
-    """One of a publisher's files.
-
-    `name` is its own; `urls` are tried in turn, without one it has to be fetched by hand.
-    `checksum` is ALGORITHM:HEXADECIMAL, the publisher's own or of the bytes that the project was
-    tested with; empty where none is known.
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    checksum: str
-
-
-@dataclass(frozen=True)
-class Publication:
-    """A public set of images; a mirror keeps its files as `folder`/NAME."""
-
-    folder: str
-    files: tuple[Archive, ...]
-
-    def file(self, name: str) -> Archive:
-        """Return the file called `name`.
-
-        Raises:
-            InputError: there is none.
-        """
-        return choose({file.name: file for file in self.files}, name, f"{self.folder}: file")
-
-
-PUBLICATIONS = {
-    "magnetic-tile": Publication(
-        "magnetic_tile",
-        (
-            Archive(
-                "Magnetic-tile-defect-datasets.-master.zip",
-                (
-                    "https://github.com/abin24/Magnetic-tile-defect-datasets./archive/refs/heads/"
-                    "master.zip",
-                ),
-                "sha256:edb425745c1e3ed4a93a6c32cd53c547152ce9c609d484327601bd994298c7c4",
-            ),
-        ),
-    ),
-    "celeba": Publication(
-        "celeba",
-        (
-            Archive(
-                "img_align_celeba.zip",
-                ("https://cseweb.ucsd.edu/~weijian/static/datasets/celeba/img_align_celeba.zip",),
-                "md5:00d2c5bc6d35e252742224ab0c1e8fcb",
-            ),
-        ),
-    ),
-    "cars": Publication(
-        "stanford_cars",
-        (
-            Archive("cars_train.tgz", (), "md5:065e5b463ae28d29e77c1b4b166cfe61"),
-            Archive("cars_test.tgz", (), "md5:4ce7ebf6a94d07f1952d94dd34c4d501"),
-            Archive("car_devkit.tgz", (), "md5:c3b158d763b6e2245038c8ad08e45376"),
-        ),
-    ),
-}
+class _BrokenTransferError(requests.RequestException):
+    """A transfer has begun and ended too early."""
 
 
 def download(source: str, name: str, path: Path, mirror: str | None = None) -> None:
     """Write one of a publication's files to `path`, whole or not at all.
 
+    A broken transfer leaves a hidden file beside `path`, with which the next call goes on. What
+    comes over a network has to have the registered checksum; a mirror in a folder holds copies of
+    one's own, of which other bytes are only warned of.
+
     Args:
         source: of PUBLICATIONS.
         name: of the file.
         path: where to.
-        mirror: a folder or base URL that takes the place of the publisher's host.
+        mirror: a folder or base URL that takes the place of all the publication's addresses.
 
     Raises:
-        InputError: it cannot be had, or what came is no zip file.
+        InputError: it cannot be had, or is not what is registered; the message says what to do.
     """
     publication = choose(PUBLICATIONS, source, "source")
     file = publication.file(name)
     place = f"{publication.folder}/{name}"
     addresses = file.urls if mirror is None else (f"{mirror.rstrip('/')}/{place}",)
-    with write_whole(path) as temporary:
-        for address in addresses:
-            try:
-                if "://" in address:
-                    _fetch(address, temporary)
-                else:
-                    shutil.copyfile(address, temporary)
-            except (requests.RequestException, OSError) as error:
-                reason = " ".join(str(error).split())
-                raise InputError(
-                    f"{address}: cannot be had ({reason}); set `mirror:` to a folder or base URL "
-                    f"that holds {place}, or the data set's `archive:` to a copy of the file"
-                ) from None
-            if not zipfile.is_zipfile(temporary):
-                raise InputError(f"{address}: what came is no whole zip file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    failures = []
+    for address in addresses:
+        try:
+            if "://" in address:
+                _fetch_whole(address, file, path)
+            else:
+                _copy(Path(address), file, path)
+        except (requests.RequestException, OSError, InputError) as error:
+            failures.append(f"{address}: {' '.join(str(error).split())}")
+            continue
+        for partial in path.parent.glob(f".{path.name}.*.partial*"):
+            partial.unlink()
+        return
+    raise InputError(
+        f"{name} of {source} cannot be had ({'; '.join(failures)}); by hand: "
+        f"{publication.by_hand}; put it at {path}, or set `mirror:` to a folder or base URL that "
+        f"holds {place}, or the data set's `archive:` to a copy"
+    )
 
 
 def provenance(source: str, paths: Sequence[str]) -> dict[str, Any]:
@@ -124,29 +84,151 @@ def provenance(source: str, paths: Sequence[str]) -> dict[str, Any]:
         source: of PUBLICATIONS.
         paths: the files, or folders of the user's own.
     """
-    registered = {file.checksum for file in PUBLICATIONS[source].files}
+    publication = PUBLICATIONS[source]
+    notes: list[str] = []
     found: dict[str, str] = {}
-    notes = []
     for path in map(Path, paths):
         if path.is_dir():
             notes.append(f"{path.name}: a folder of one's own")
             continue
         found[path.name] = sha256_of(path)
-        if registered & {f"sha256:{found[path.name]}", f"md5:{md5_of(path)}"}:
-            notes.append(f"{path.name}: the bytes that the project knows")
-        else:
-            notes.append(f"{path.name}: other bytes than the project knows")
-            logging.warning("%s: other bytes than the project knows of %s", path, source)
-    digest = found.get(Path(paths[0]).name) if len(paths) == 1 else found
-    return {"source": f"{source}, {'; '.join(notes)}", "sha256": {"source": digest}}
+        notes.append(f"{path.name}: {_compare(publication, path, found[path.name])}")
+    digest = next(iter(found.values()), None) if len(paths) == 1 else found
+    return {"source": f"{publication.title}, {'; '.join(notes)}", "sha256": {"source": digest}}
 
 
-def _fetch(url: str, path: Path) -> None:
-    with requests.get(url, stream=True, timeout=_PATIENCE) as response, path.open("wb") as stream:
+def _compare(publication: Publication, path: Path, sha256: str) -> str:
+    """Say how a file's bytes stand to what is registered."""
+    if not all(file.checksum for file in publication.files if file.name == path.name):
+        return "no checksum is known to compare with"
+    registered = {file.checksum for file in publication.files}
+    known = f"sha256:{sha256}" in registered
+    if not known and any(checksum.startswith("md5:") for checksum in registered):
+        known = f"md5:{md5_of(path)}" in registered
+    if known:
+        return "the bytes that the project knows"
+    logging.warning("%s: other bytes than the project knows of %s", path, publication.title)
+    return "other bytes than the project knows"
+
+
+def _has_checksum(path: Path, checksum: str) -> bool:
+    algorithm, _, digest = checksum.partition(":")
+    return bool(checksum) and _DIGESTS[algorithm](path) == digest
+
+
+def _copy(source: Path, file: Archive, path: Path) -> None:
+    with write_whole(path) as temporary:
+        shutil.copyfile(source, temporary)
+    if file.checksum and not _has_checksum(path, file.checksum):
+        logging.warning("%s: other bytes than the project knows", source)
+
+
+def _fetch_whole(url: str, file: Archive, path: Path) -> None:
+    """Fetch a file into a hidden one, verify it there and give it its name.
+
+    Raises:
+        requests.RequestException: it cannot be had; what came is kept.
+        InputError: it is not what is registered; nothing is kept.
+    """
+    tag = hashlib.sha256(url.encode()).hexdigest()[:8]  # no mirror goes on with another's bytes
+    partial = path.with_name(f".{path.name}.{tag}.partial")
+    _fetch(url, partial)
+    try:
+        _verify(partial, file)
+    except InputError:
+        _discard(partial)
+        raise
+    partial.replace(path)
+
+
+def _verify(path: Path, file: Archive) -> None:
+    if file.checksum:
+        if not _has_checksum(path, file.checksum):
+            algorithm = file.checksum.partition(":")[0]
+            raise InputError(
+                f"what came has {algorithm} {_DIGESTS[algorithm](path)}, not the registered"
+            )
+        return
+    logging.warning("%s: no checksum is known; only the archive's own are checked", file.name)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except DAMAGED_ZIP as error:
+        raise InputError(f"what came is no whole zip file ({error})") from None
+    if damaged is not None:
+        raise InputError(f"what came is damaged at {damaged}")
+
+
+def _fetch(url: str, partial: Path) -> None:
+    """Append to `partial` what it lacks of `url`; a transfer that breaks is gone on with."""
+    attempt = retry(
+        retry=retry_if_exception_type(_BrokenTransferError),
+        stop=stop_after_attempt(_TRIES),
+        wait=wait_exponential(multiplier=_PAUSE, max=60),
+        reraise=True,
+    )
+    with requests.Session() as session:
+        # Before a body comes; Retry-After is respected. Proxies are those of the environment.
+        adapter = HTTPAdapter(
+            max_retries=Retry(total=4, connect=1, backoff_factor=_PAUSE, status_forcelist=_BUSY)
+        )
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        attempt(_transfer)(session, url, partial)
+
+
+def _transfer(session: requests.Session, url: str, partial: Path) -> None:
+    note = partial.with_name(f"{partial.name}.json")
+    start, validator = _had(partial, note)
+    # If-Range: the rest if the file is still the same, or else the whole.
+    headers = {"Range": f"bytes={start}-", "If-Range": validator} if start else {}
+    headers["Accept-Encoding"] = "identity"  # the file's own bytes
+    with session.get(url, stream=True, timeout=_PATIENCE, headers=headers) as response:
+        if response.headers.get("Content-Range") == f"bytes */{start}":
+            return  # status 416: nothing is lacking
         response.raise_for_status()
-        length = int(response.headers.get("Content-Length", 0)) or None
-        with tqdm(total=length, unit="B", unit_scale=True, desc=path.name, disable=None) as bar:
-            # Fewer bytes than announced are an error of `requests`, not a short file.
-            for piece in response.iter_content(_PIECE):
-                stream.write(piece)
-                bar.update(len(piece))
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            start = 0
+        note.write_text(json.dumps(_validator(response)))
+        with partial.open("ab") as stream, _progress(response, start, partial) as bar:
+            stream.truncate(start)
+            try:
+                # Fewer bytes than announced are an error of urllib3, not a short file.
+                for piece in response.raw.stream(_PIECE, decode_content=False):
+                    stream.write(piece)
+                    bar.update(len(piece))
+            except HTTPError as error:
+                raise _BrokenTransferError(f"broke at byte {stream.tell()} ({error})") from None
+            finally:
+                stream.flush()
+                os.fsync(stream.fileno())
+
+
+def _had(partial: Path, note: Path) -> tuple[int, str]:
+    """Return how many bytes are there, and what says whether the file is still the same."""
+    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+        validator = json.loads(note.read_text())
+        if validator:
+            return partial.stat().st_size, validator
+    return 0, ""
+
+
+def _validator(response: requests.Response) -> str:
+    """Return a strong ETag or else the date (RFC 9110, 13.1.5); empty without both."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+def _discard(partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    partial.with_name(f"{partial.name}.json").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _progress(response: requests.Response, start: int, path: Path) -> Iterator[tqdm]:
+    length = response.headers.get("Content-Length")
+    total = None if length is None else start + int(length)
+    pause = 0.5 if sys.stderr.isatty() else 30  # seconds: a log needs fewer lines than a terminal
+    options = {"unit": "B", "unit_scale": True, "mininterval": pause}
+    with tqdm(total=total, initial=start, desc=path.name, **options) as bar:
+        yield bar

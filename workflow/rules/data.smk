@@ -7,8 +7,8 @@ localrules:
     archive,
 
 
-# A publisher's file. Cluster nodes often have no network, hence a local rule; the mirror is
-# a resource and no parameter: another one holds the same files.
+# A publisher's file; its progress is shown. Cluster nodes often have no network, hence a local rule;
+# the mirror is a resource and no parameter: another one holds the same files.
 rule archive:
     output:
         "results/downloads/{source}/{file}",
@@ -23,7 +23,7 @@ rule archive:
         mirror=MIRROR,
     shell:
         "python $SCRIPTS/download_archive.py --source {wildcards.source} {resources.mirror}"
-        " --output {output:q} > {log:q} 2>&1"
+        " --output {output:q} 2>&1 | tee {log:q} >&2"
 
 
 rule dataset:
