@@ -2,8 +2,11 @@
 
 import io
 import tarfile
+import tempfile
 import zipfile
+from pathlib import Path
 
+import lmdb
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
@@ -74,3 +77,60 @@ def cars(parts=(12, 8)):
         }
         archives["car_devkit"][f"devkit/cars_{part}_annos.mat"] = annotations(boxes)
     return archives
+
+
+def inspected(good, folders, suffix=".png", ending="", size=(20, 20)):
+    """Products as MVTec AD and BTAD have them: images by value, a mask for each defect.
+
+    `folders` maps PRODUCT/PART/KIND to the values of its images.
+    """
+    members = {}
+    for folder, values in folders.items():
+        product, part, kind = folder.split("/")
+        for number, value in enumerate(values):
+            image, mask = np.full((*size, 3), value, np.uint8), np.zeros(size, np.uint8)
+            if kind != good:
+                image[:10], mask[:10] = 250, 255
+                name = f"{product}/ground_truth/{kind}/{number:03}{ending}.png"
+                members[name] = encoded(mask, "PNG")
+            kinds = {".bmp": "BMP", ".png": "PNG"}
+            members[f"{product}/{part}/{kind}/{number:03}{suffix}"] = encoded(image, kinds[suffix])
+    return members
+
+
+def btad():
+    """The members of btad.zip: product 01 has bitmaps, 02 and 03 of another size and kind."""
+    members = {}
+    for product, suffix, size in (("01", ".bmp", (20, 20)), ("03", ".png", (20, 30))):
+        folders = {"train/ok": range(10, 22), "test/ok": range(30, 36), "test/ko": range(50, 55)}
+        named = {f"{product}/{folder}": values for folder, values in folders.items()}
+        members |= inspected("ok", named, suffix, size=size)
+    return {f"BTech_Dataset_transformed/{name}": data for name, data in members.items()}
+
+
+def mvtec():
+    """The members of mvtec_anomaly_detection.tar.xz, two of its categories."""
+    folders = {
+        "train/good": range(10, 22),
+        "test/good": range(30, 36),
+        "test/crack": range(50, 53),
+        "test/hole": range(60, 64),
+    }
+    members = {"readme.txt": b"MVTec AD", "license.txt": b"CC"}
+    for category, more in (("bottle", 0), ("metal_nut", 100)):
+        named = {f"{category}/{f}": [v + more for v in values] for f, values in folders.items()}
+        members |= inspected("good", named, ending="_mask")
+    return members
+
+
+def lmdb_zipped(path, images):
+    """One of LSUN's zip files: NAME/data.mdb and lock.mdb, images by their keys."""
+    with tempfile.TemporaryDirectory() as folder:
+        with lmdb.open(folder, map_size=1 << 24) as database, database.begin(write=True) as writing:
+            for key, data in images.items():
+                writing.put(key.encode(), data)
+        files = {f"{path.stem}/{file.name}": file.read_bytes() for file in Path(folder).iterdir()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in ({f"{path.stem}/": b""} | files).items():
+            archive.writestr(name, data)
+    return path

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from publishers import annotations, car, cars, plain, tarred, zipped
 
-from rgi.data import open_images, prepare
+from rgi.data import open_images, prepare, unpack
 from rgi.data.cars import CarsSettings
 from rgi.data.cars import cars as open_cars
 from rgi.data.pictures import UnreadableImageError
@@ -126,7 +126,13 @@ def test_damaged_annotations_are_named(tmp_path, data):
         opened(packed(tmp_path, archives))
 
 
-def test_a_compressed_tar_file_is_named(tmp_path):
-    archive = tarred(tmp_path / "cars_train.tgz", cars()["cars_train"], "w:gz")
-    with pytest.raises(InputError, match="cars_train.tgz: .* has to be unpacked to a .tar first"):
-        opened(str(archive))
+def test_compressed_tar_files_are_unpacked_first(tmp_path):
+    archive = [tarred(tmp_path / f"{name}.tgz", m, "w:gz") for name, m in cars().items()]
+    paths = tuple(map(str, archive))
+    with pytest.raises(InputError, match="devkit.tgz: has to be unpacked to car_devkit.tar first"):
+        opened(paths)
+    for path in archive:
+        unpack(path, tmp_path / "unpacked" / f"{path.stem}.tar")
+    parts = opened(paths, unpacked=str(tmp_path / "unpacked"))
+    assert values(parts.train) == list(range(10, 22))
+    assert "cars_train.tgz: other bytes than the project knows" in parts.describe()["source"]

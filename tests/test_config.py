@@ -335,6 +335,27 @@ def test_memory_for_detection_grows_with_images_pixels_and_lambdas(given):
     assert megabytes("large", "yeh-with-mask") == 1000 + 1520  # 232 bytes a pixel
 
 
+def test_what_cannot_be_read_in_place_is_unpacked_once_for_all_data_sets(given, tmp_path):
+    own = tmp_path / "mvtec_anomaly_detection.tar.xz"
+    own.touch()
+    category = {"source": "mvtec-ad", "resolution": 16, "test": 8}
+    given["datasets"] |= {
+        "nuts": category | {"category": "metal_nut"},
+        "pills": category | {"category": "pill"},
+        "own": category | {"category": "pill", "archive": str(own)},
+        "cars": {"source": "cars", "resolution": 16, "test": 8, "archive": str(tmp_path)},
+    }
+    experiment = read_experiment(given, "own.yaml")
+    name = "mvtec_anomaly_detection.tar"
+    assert experiment.archives("nuts") == [f"results/downloads/mvtec-ad/{name}.xz"]
+    assert experiment.unpacked("nuts") == experiment.unpacked("pills")
+    assert experiment.unpacked("nuts") == [f"results/unpacked/mvtec-ad/{name}"]
+    assert experiment.unpacked("own") == [f"results/unpacked/own-own/{name}"]
+    assert experiment.unpacked("cars") == [] and experiment.archives("cars") == [str(tmp_path)]
+    assert experiment.packed(f"mvtec-ad/{name}") == f"results/downloads/mvtec-ad/{name}.xz"
+    assert experiment.packed(f"own-own/{name}") == str(own)
+
+
 def test_another_library_of_masks_is_another_case(config, tmp_path):
     entry = {"corruption": "library", "path": str(tmp_path), "fill": {"kind": "mean-colour"}}
     config["cases"]["real"] = entry

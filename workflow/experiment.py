@@ -15,7 +15,7 @@ from jsonschema.validators import extend
 from rgi.baselines import FILTERS, LOW_RANK
 from rgi.baselines.detectors import read_detector
 from rgi.corruption import library_hash
-from rgi.data import PUBLICATIONS, companions
+from rgi.data import PUBLICATIONS, companions, unpacked_name
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
 from rgi.reporting.published import is_as_published
@@ -175,6 +175,23 @@ class Experiment:
         if own or source not in PUBLICATIONS:
             return own
         return [f"results/downloads/{source}/{file.name}" for file in PUBLICATIONS[source].files]
+
+    def unpacked(self, dataset: str) -> list[str]:
+        """What those of a data set's files that cannot be read in place are unpacked to."""
+        entry = self.config["datasets"][dataset]
+        # Files to download are the same for all data sets of a source.
+        owner = f"own-{dataset}" if entry.get("archive") else entry["source"]
+        files = [path for path in self.archives(dataset) if not Path(path).is_dir()]
+        names = [name for name in map(unpacked_name, files) if name is not None]
+        return [f"results/unpacked/{owner}/{name}" for name in names]
+
+    def packed(self, unpacked: str) -> str:
+        """The file that results/unpacked/`unpacked` is unpacked from."""
+        for dataset in self.config["datasets"]:
+            if f"results/unpacked/{unpacked}" in self.unpacked(dataset):
+                name = Path(unpacked).name
+                return next(p for p in self.archives(dataset) if unpacked_name(p) == name)
+        raise InputError(f"results/unpacked/{unpacked}: no data set is made of it")
 
     def backbone(self, method: str) -> list[str]:
         """The user's own file of a detector's pretrained weights, if there is one."""

@@ -1,5 +1,6 @@
 """Images: where they come from, how they lie on disk, and as tensors."""
 
+from rgi.data.archives import unpack, unpacked_name
 from rgi.data.arrays import open_images, open_masks, to_floats, to_tensor, to_uint8
 from rgi.data.downloads import download
 from rgi.data.kinds import open_groups, open_kinds, save_names
@@ -25,4 +26,6 @@ __all__ = [
     "to_floats",
     "to_tensor",
     "to_uint8",
+    "unpack",
+    "unpacked_name",
 ]

@@ -2,26 +2,48 @@
 
 An archive whose members would leave it (`..`, an absolute path, a link) or that unpacks to far more
 than it holds is refused as a whole, though no member's name is ever used as a path.
+
+What cannot be read in place, a compressed tar file and the LMDB database in a zip file, is first
+unpacked to one file of a name of our own.
 """
 
+from __future__ import annotations
+
+import bz2
 import functools
+import gzip
+import lzma
 import os
 import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, TYPE_CHECKING
 
 from rgi.data.folder import file_names
 from rgi.data.pictures import UnreadableImageError, read_bytes
 from rgi.errors import InputError
-from rgi.files import DAMAGED_ZIP
+from rgi.files import DAMAGED_ZIP, write_whole
+
+if TYPE_CHECKING:
+    import lmdb
 
 # Images are compressed already; zipped bitmaps shrink to a tenth, seldom to a hundredth.
 RATIO = 200  # most bytes of all members together for each byte of an archive
 LARGEST = 256 << 20  # most bytes of a member that is read into memory
-_COMPRESSED = (".tgz", ".gz", ".xz", ".bz2", ".txz", ".tbz2")
+DATABASE = "_lmdb.zip"  # how LSUN's archives end; DATABASE_FILE is what they are about
+DATABASE_FILE = "data.mdb"
+_TARS = {
+    ".tar.gz": gzip.open,
+    ".tgz": gzip.open,
+    ".tar.xz": lzma.open,
+    ".txz": lzma.open,
+    ".tar.bz2": bz2.open,
+}
+_DAMAGED = (*DAMAGED_ZIP, tarfile.TarError, lzma.LZMAError, OSError)
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,19 +74,29 @@ class Members:
         return self._read(self.path, name)
 
 
-def open_members(path: str, where: str) -> Members:
-    """Open a zip file, a tar file that is not compressed, or a folder.
+def open_members(path: str, where: str, unpacked: str | None = None) -> Members:
+    """Open a zip file, a tar file, an LMDB database or a folder.
 
     Args:
         path: of the file or folder.
         where: opens the error messages.
+        unpacked: the folder with what `unpack` made of it, if it has to be unpacked.
 
     Raises:
-        InputError: it is missing or damaged, compressed as a whole, or not safe.
+        InputError: it is missing or damaged, has to be unpacked first, or is not safe.
     """
+    name = unpacked_name(path)
+    if name is not None and not Path(path).is_dir():
+        if not Path(path).exists():
+            raise InputError(f"{where}: {path}: no such file or folder")
+        if unpacked is None or not Path(unpacked, name).is_file():
+            raise InputError(f"{where}: {path}: has to be unpacked to {name} first")
+        path = str(Path(unpacked, name))
     try:
-        if Path(path).is_dir():
+        if Path(path).is_dir() and not Path(path, DATABASE_FILE).is_file():
             members = Members(path, _list_folder, _read_file)
+        elif Path(path).is_dir() or Path(path).suffix == ".mdb":
+            members = Members(path, _list_database, _read_database)
         elif zipfile.is_zipfile(path):
             members = Members(path, _list_zip, _read_zip)
         else:
@@ -73,12 +105,64 @@ def open_members(path: str, where: str) -> Members:
         return members
     except FileNotFoundError:
         raise InputError(f"{where}: {path}: no such file or folder") from None
-    except (*DAMAGED_ZIP, tarfile.TarError, OSError) as error:
+    except _DAMAGED as error:
         kind = "zip file" if Path(path).suffix == ".zip" else "zip or tar file"
-        unpack = ""
-        if Path(path).suffix in _COMPRESSED:
-            unpack = "; a compressed tar file has to be unpacked to a .tar first"
-        raise InputError(f"{where}: {path}: not a whole {kind} ({error}){unpack}") from None
+        raise InputError(f"{where}: {path}: not a whole {kind} ({error})") from None
+
+
+def unpacked_name(path: str) -> str | None:
+    """Say what a file has to be unpacked to before it can be read: a name, None if it need not."""
+    name = Path(path).name
+    if name.endswith(DATABASE):
+        return f"{name.removesuffix('.zip')}.mdb"
+    suffix = _tar_suffix(name)
+    return None if suffix is None else f"{name.removesuffix(suffix)}.tar"
+
+
+def unpack(path: Path, output: Path) -> None:
+    """Write to `output` the tar file that is compressed in `path`, or the database zipped in it.
+
+    Raises:
+        InputError: it is missing, damaged or not safe; `output` is not written.
+    """
+    try:
+        with write_whole(output) as temporary:
+            if path.name.endswith(DATABASE):
+                with _zip(str(path)).open(_database_member(path)) as source:
+                    _pour(source, path, temporary)
+            else:
+                suffix = _tar_suffix(path.name)
+                if suffix is None:
+                    raise InputError(f"{path}: nothing to unpack; allowed: *{', *'.join(_TARS)}")
+                with _TARS[suffix](path) as source:
+                    _pour(source, path, temporary)
+                _tar(str(temporary), shown=str(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except _DAMAGED as error:
+        raise InputError(f"{path}: damaged ({error})") from None
+
+
+def _tar_suffix(name: str) -> str | None:
+    return next((suffix for suffix in _TARS if name.endswith(suffix)), None)
+
+
+def _database_member(path: Path) -> str:
+    found = [name for name in _list_zip(str(path)) if PurePosixPath(name).name == DATABASE_FILE]
+    if len(found) != 1:
+        raise InputError(f"{path}: has {len(found)} files {DATABASE_FILE}, expected 1")
+    return found[0]
+
+
+def _pour(source: IO[bytes], path: Path, output: Path) -> None:
+    """Copy what `source` unpacks of `path`, but no more than images can be compressed by."""
+    limit, written = RATIO * path.stat().st_size, 0
+    with output.open("wb") as target:
+        while piece := source.read(_PIECE):
+            written += len(piece)
+            if written > limit:
+                raise InputError(f"{path}: unpacks to more than {RATIO} times its size; refused")
+            target.write(piece)
 
 
 def check_names(path: str, names: Iterable[str]) -> None:
@@ -139,12 +223,29 @@ def _check_length(length: int) -> None:
         raise UnreadableImageError(f"{length} bytes; at most {LARGEST} are read")
 
 
+def _list_database(path: str) -> list[str]:
+    with _database(path).begin() as transaction, transaction.cursor() as cursor:
+        return [key.decode("ascii", "replace") for key in cursor.iternext(values=False)]
+
+
+def _read_database(path: str, name: str) -> bytes:
+    with _database(path).begin() as transaction:
+        data = transaction.get(name.encode())
+    if data is None:
+        raise UnreadableImageError("not in the database")
+    return data
+
+
 def _zip(path: str) -> zipfile.ZipFile:
     return _open_zip(path, _state(path), os.getpid())
 
 
-def _tar(path: str) -> dict[str, tuple[int, int]]:
-    return _index_tar(path, _state(path))
+def _tar(path: str, shown: str = "") -> dict[str, tuple[int, int]]:
+    return _index_tar(path, shown or path, _state(path))
+
+
+def _database(path: str) -> lmdb.Environment:
+    return _open_database(path, _state(path), os.getpid())
 
 
 def _state(path: str) -> tuple[int, int]:
@@ -168,15 +269,35 @@ def _open_zip(path: str, _state: tuple[int, int], _process: int) -> zipfile.ZipF
 
 
 @functools.lru_cache(maxsize=8)
-def _index_tar(path: str, _state: tuple[int, int]) -> dict[str, tuple[int, int]]:
-    """Say where the content of each file starts in a tar file, and its length in bytes."""
+def _open_database(path: str, _state: tuple[int, int], _process: int) -> lmdb.Environment:
+    """Open an LMDB database once in each process."""
+    import lmdb
+
+    subdir = Path(path).is_dir()
+    try:
+        # Nothing is written, no lock file either; images are read in no order.
+        return lmdb.open(path, subdir=subdir, readonly=True, lock=False, readahead=False)
+    except lmdb.Error as error:
+        raise InputError(f"{path}: not a whole LMDB database ({error})") from None
+
+
+# A database must not be carried through a fork, nor opened twice.
+os.register_at_fork(before=_open_database.cache_clear)
+
+
+@functools.lru_cache(maxsize=8)
+def _index_tar(path: str, shown: str, _state: tuple[int, int]) -> dict[str, tuple[int, int]]:
+    """Say where the content of each file starts in a tar file, and its length in bytes.
+
+    `shown` is the file that messages name.
+    """
     index = {}
     with tarfile.open(path, "r:") as archive:
         for member in archive:
-            check_names(path, [member.name])
+            check_names(shown, [member.name])
             if member.isdir():
                 continue
             if not member.isreg() or member.issparse():
-                raise InputError(f"{path}: {member.name!r}: is a link or device; refused")
+                raise InputError(f"{shown}: {member.name!r}: is a link or device; refused")
             index[member.name.removeprefix("./")] = (member.offset_data, member.size)
     return index

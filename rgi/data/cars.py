@@ -32,7 +32,7 @@ class CarsSettings:
 
     `archive` is one file or folder, or several that have the publisher's files between them. If
     they have images without boxes, in one folder, those are cropped already and the last `held_out`
-    of them are the test part.
+    of them are the test part. `unpacked` is the folder of what had to be unpacked.
     """
 
     archive: str | tuple[str, ...]
@@ -40,6 +40,7 @@ class CarsSettings:
     test: int
     channels: int = 3
     held_out: int | None = None
+    unpacked: str | None = None
 
     def __post_init__(self) -> None:
         check_image_format(WHERE, self.resolution, self.channels)
@@ -89,7 +90,9 @@ def cars(settings: CarsSettings, seed: int) -> Parts:
     Raises:
         InputError: an archive is missing, damaged or not safe, or lacks images or boxes.
     """
-    archives = [open_members(path, f"{WHERE}: archive") for path in settings.archives]
+    archives = [
+        open_members(path, f"{WHERE}: archive", settings.unpacked) for path in settings.archives
+    ]
     if any(_images(members, "cars_train") for members in archives):
         (train, reader), (held_out, test_reader) = (
             _publishers_part(settings, archives, part) for part in PARTS

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from rgi.errors import InputError
 
-Crop = str | dict[str, list[int]]  # "centre" or {"box": [top, left, height, width]}
+Crop = str | dict[str, list[int]]  # "centre", "whole" or {"box": [top, left, height, width]}
 
 
 class UnreadableImageError(Exception):
@@ -61,7 +61,7 @@ def to_pixels(image: Image.Image, crop: Crop, resolution: int, channels: int) ->
 
 
 def crop_and_resize(image: Image.Image, crop: Crop, resolution: int) -> Image.Image:
-    """Cut the central square or the given box and scale it to `resolution` x `resolution`.
+    """Cut out a part and scale it to `resolution` x `resolution`, whatever its proportions.
 
     Raises:
         UnreadableImageError: the box reaches outside the image.
@@ -91,7 +91,7 @@ def resize_mask(mask: np.ndarray, resolution: int) -> np.ndarray:
 
 
 def cut(image: Image.Image, crop: Crop) -> Image.Image:
-    """Cut the central square or the given box.
+    """Cut the central square, the whole or the given box.
 
     Raises:
         UnreadableImageError: the box reaches outside the image.
@@ -108,6 +108,8 @@ def cut_box(image: Image.Image, crop: Crop) -> tuple[int, int, int, int]:
     """
     if isinstance(crop, dict):
         top, left, height, width = crop["box"]
+    elif crop == "whole":
+        top, left, height, width = 0, 0, image.height, image.width
     else:
         height = width = min(image.size)
         top, left = (image.height - height) // 2, (image.width - width) // 2
@@ -120,11 +122,11 @@ def cut_box(image: Image.Image, crop: Crop) -> tuple[int, int, int, int]:
 
 
 def check_crop(where: str, crop: Any) -> None:
-    """Raise InputError unless `crop` is "centre" or {"box": [top, left, height, width]}."""
-    if crop != "centre" and not is_box(crop):
+    """Raise InputError unless `crop` is "centre", "whole" or a box."""
+    if crop not in ("centre", "whole") and not is_box(crop):
         raise InputError(
-            f"{where}: crop: {crop!r}; allowed: centre, or {{box: [top, left, height, width]}} in "
-            "whole pixels"
+            f"{where}: crop: {crop!r}; allowed: centre, whole, or "
+            "{box: [top, left, height, width]} in whole pixels"
         )
 
 

@@ -15,7 +15,9 @@ from rgi.data.arrays import open_images, open_masks
 from rgi.data.cars import CarsSettings, cars
 from rgi.data.celeba import CelebaSettings, celeba
 from rgi.data.folder import FolderSettings, folder
+from rgi.data.inspected import BtadSettings, MvtecSettings, btad, mvtec_ad
 from rgi.data.kinds import save_names
+from rgi.data.lsun import LsunSettings, lsun_bedroom
 from rgi.data.magnetic_tile import MagneticTileSettings, magnetic_tile
 from rgi.data.preview import save_preview
 from rgi.data.sources import (
@@ -38,6 +40,9 @@ SOURCES: dict[str, tuple[type, Callable[[Any, int], Parts]]] = {
     "magnetic-tile": (MagneticTileSettings, magnetic_tile),
     "celeba": (CelebaSettings, celeba),
     "cars": (CarsSettings, cars),
+    "lsun-bedroom": (LsunSettings, lsun_bedroom),
+    "btad": (BtadSettings, btad),
+    "mvtec-ad": (MvtecSettings, mvtec_ad),
 }
 
 
@@ -113,7 +118,9 @@ def draw_images(images: Iterable[np.ndarray], limit: int, seed: int) -> Iterator
 def companions(values: Mapping[str, Any]) -> tuple[str, ...]:
     """Name the files that stand beside test.npy when the data set `values` is prepared."""
     has_groups = values["source"] == "magnetic-tile"
-    has_kinds = has_groups or values.get("kinds", False)
+    inspected = values["source"] in ("btad", "mvtec-ad")
+    has_defects = inspected and values.get("part", "defects") == "defects"
+    has_kinds = has_groups or has_defects or values.get("kinds", False)
     has_masks = has_kinds or values.get("masks") is not None
     present = {
         "test_masks.npy": has_masks,

@@ -68,8 +68,9 @@ def draw_test(
     read: Callable[[str], np.ndarray],
     generator: np.random.Generator,
     where: str,
+    key: str = "test",
 ) -> Drawn:
-    """Draw `count` of the names whose images can be read.
+    """Draw `count` of the names whose images can be read; `where` and `key` are for the message.
 
     Raises:
         InputError: there are too few.
@@ -88,7 +89,7 @@ def draw_test(
     if len(drawn) < count:
         first = "".join(f"; {name}: {why}" for name, why in list(skipped.items())[:1])
         raise InputError(
-            f"{where}: test: {count}; of {len(names)} held-out images {len(drawn)} can be read"
+            f"{where}: {key}: {count}; of {len(names)} held-out images {len(drawn)} can be read"
             f"{first}"
         )
     return Drawn(sorted(drawn), skipped)

@@ -26,9 +26,30 @@ rule archive:
         " --output {output:q} 2>&1 | tee {log:q} >&2"
 
 
+# What cannot be read in place; taken away once all data sets of it are prepared.
+rule unpack:
+    input:
+        lambda wildcards: experiment.packed(f"{wildcards.owner}/{wildcards.file}"),
+    output:
+        temp("results/unpacked/{owner}/{file}"),
+    log:
+        "results/logs/unpack/{owner}/{file}.log",
+    wildcard_constraints:
+        owner="[^/]+",
+        file="[^/]+",
+    conda:
+        "../../envs/rgi.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 1000,
+        runtime=240,
+    shell:
+        "python $SCRIPTS/unpack_archive.py --archive {input:q} --output {output:q} > {log:q} 2>&1"
+
+
 rule dataset:
     input:
-        lambda wildcards: experiment.archives(wildcards.dataset),
+        archives=lambda wildcards: experiment.archives(wildcards.dataset),
+        unpacked=lambda wildcards: experiment.unpacked(wildcards.dataset),
     output:
         train="results/datasets/{dataset}/train.npy",
         test="results/datasets/{dataset}/test.npy",
@@ -45,14 +66,19 @@ rule dataset:
         runtime=60,
     params:
         directory=lambda wildcards, output: Path(output.train).parent,
-        archive=lambda wildcards, input: [word for file in input for word in ("--archive", file)],
+        archives=lambda wildcards, input: [
+            word for file in input.archives for word in ("--archive", file)
+        ],
+        unpacked=lambda wildcards, input: (
+            ["--unpacked", Path(input.unpacked[0]).parent] if input.unpacked else []
+        ),
         settings=lambda wildcards: as_json(
             {k: v for k, v in config["datasets"][wildcards.dataset].items() if k != "archive"}
         ),
         seed=config["seed"],
     shell:
-        "python $SCRIPTS/prepare_dataset.py --settings {params.settings:q} {params.archive:q}"
-        " --seed {params.seed}"
+        "python $SCRIPTS/prepare_dataset.py --settings {params.settings:q} {params.archives:q}"
+        " {params.unpacked:q} --seed {params.seed}"
         " --directory {params.directory:q} > {log:q} 2>&1"
 
 

@@ -17,6 +17,9 @@ def main(
     archive: Annotated[
         list[str] | None, typer.Option(help="a file of the publisher's, for a source that has some")
     ] = None,
+    unpacked: Annotated[
+        str | None, typer.Option(help="folder of what had to be unpacked of the files")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="draws the split and the crops")] = 0,
 ) -> None:
     """Write train.npy, test.npy, info.yaml and preview.png into DIRECTORY.
@@ -29,6 +32,8 @@ def main(
     values = parse_json(settings)
     if archive:
         values["archive"] = archive[0] if len(archive) == 1 else archive
+    if unpacked is not None:
+        values["unpacked"] = unpacked
     prepare(values, directory, seed)
 
 

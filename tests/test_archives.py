@@ -1,0 +1,298 @@
+"""Archives are read in place; one that is not safe is refused, and nothing is written outside."""
+
+import gzip
+import io
+import lzma
+import multiprocessing
+import pickle
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from publishers import lmdb_zipped, tarred, zipped
+
+from rgi.data.archives import LARGEST, RATIO, open_members, unpack, unpacked_name
+from rgi.data.pictures import UnreadableImageError
+from rgi.errors import InputError
+
+FILES = {"a/1.jpg": b"one", "a/2.jpg": b"two" * 1000, "b/3.jpg": b""}
+
+
+def written(root):
+    """Every file below `root` with its bytes."""
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def linked(path, kind, target):
+    """A tar file with an image and a link, or device, called link.jpg."""
+    with tarfile.open(path, "w") as archive:
+        image = tarfile.TarInfo("a/1.jpg")
+        image.size = 3
+        archive.addfile(image, io.BytesIO(b"one"))
+        link = tarfile.TarInfo("a/link.jpg")
+        link.type, link.linkname = kind, target
+        archive.addfile(link)
+    return path
+
+
+def linked_zip(path, target):
+    with zipfile.ZipFile(path, "w") as archive:
+        link = zipfile.ZipInfo("a/link.jpg")
+        link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, target)
+    return path
+
+
+def bomb(path, opener=None):
+    """A file that unpacks to 10,000 times its size, at least."""
+    zeros = bytes(1 << 20)
+    if path.suffix == ".zip":  # overlapping members have the same effect as this member's size
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+            archive.writestr("a/1.jpg", zeros * 64)
+    else:
+        with opener(path, "wb") as stream:
+            for _ in range(64):
+                stream.write(zeros)
+    return path
+
+
+# Reading in place
+
+
+@pytest.fixture(params=["zip", "deflated", "tar", "folder"])
+def members(request, tmp_path):
+    if request.param == "tar":
+        path = tarred(tmp_path / "a.tar", FILES)
+    elif request.param == "folder":
+        path = tmp_path / "folder"
+        for name, data in FILES.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+    else:
+        path = tmp_path / "a.zip"
+        how = zipfile.ZIP_DEFLATED if request.param == "deflated" else zipfile.ZIP_STORED
+        with zipfile.ZipFile(path, "w", how) as archive:
+            archive.writestr("a/", b"")
+            for name, data in FILES.items():
+                archive.writestr(name, data)
+    return open_members(str(path), "here")
+
+
+def test_files_are_listed_and_read_by_name(members):
+    assert members.names == list(FILES)
+    assert {name: members.read(name) for name in members.names} == FILES
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_any_process_reads_them(members, start):
+    again = pickle.loads(pickle.dumps(members))
+    assert again.names == members.names and len(pickle.dumps(members)) < 500
+    with multiprocessing.get_context(start).Pool(2) as pool:
+        assert pool.map(members.read, list(FILES) * 20) == list(FILES.values()) * 20
+
+
+def test_an_archive_that_is_written_anew_is_read_anew(tmp_path):
+    path = zipped(tmp_path / "a.zip", {"1.jpg": b"old"})
+    assert open_members(str(path), "here").read("1.jpg") == b"old"
+    zipped(path, {"1.jpg": b"newer"})
+    assert open_members(str(path), "here").read("1.jpg") == b"newer"
+
+
+def test_a_damaged_member_is_of_no_use(tmp_path):
+    path = zipped(tmp_path / "a.zip", FILES)
+    path.write_bytes(path.read_bytes().replace(b"twotwo", b"twoTwo"))
+    members = open_members(str(path), "here")
+    assert members.read("a/1.jpg") == b"one"
+    with pytest.raises(UnreadableImageError, match="CRC"):
+        members.read("a/2.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.zip", b"PK no zip file", "not a whole zip file"),
+        ("a.tar", b"no tar file" * 100, "not a whole zip or tar file"),
+        ("a.mdb", b"no database" * 1000, "not a whole LMDB database"),
+        ("a.tgz", b"", "has to be unpacked to a.tar first"),
+        (None, None, "nowhere: no such file or folder"),
+    ],
+)
+def test_what_is_no_archive_is_named(tmp_path, name, data, message):
+    path = tmp_path / (name or "nowhere")
+    if name:
+        path.write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        open_members(str(path), "here")
+
+
+def test_a_truncated_tar_file_is_named(tmp_path):
+    path = tarred(tmp_path / "a.tar", FILES)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"a.tar: not a whole"):
+        open_members(str(path), "here")
+
+
+# Archives that are not safe
+
+OUTSIDE = ["../x.jpg", "a/../../x.jpg", "/tmp/x.jpg", "..\\x.jpg", "C:\\x.jpg", "\\\\host\\x.jpg"]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_a_member_outside_of_its_archive_is_refused(tmp_path, name, make):
+    path = make(tmp_path / "deep" / "a.bin", FILES | {name: b"evil"})
+    before = written(tmp_path)
+    with pytest.raises(InputError, match="would leave the archive's folder; refused"):
+        open_members(str(path), "here")
+    assert written(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_unpacking_refuses_it_as_well(tmp_path, name):
+    path = tarred(tmp_path / "deep" / "a.tgz", FILES | {name: b"evil"}, "w:gz")
+    before = written(tmp_path)
+    with pytest.raises(InputError, match="a.tgz: .* would leave the archive's folder; refused"):
+        unpack(path, tmp_path / "deep" / "out" / "a.tar")
+    assert written(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
+)
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../x", "1.jpg"])
+def test_a_link_or_device_is_refused(tmp_path, kind, target):
+    path = linked(tmp_path / "a.tar", kind, target)
+    with pytest.raises(InputError, match="link.jpg': is a link or device; refused"):
+        open_members(str(path), "here")
+    with gzip.open(tmp_path / "a.tgz", "wb") as stream:
+        stream.write(path.read_bytes())
+    with pytest.raises(InputError, match="a.tgz: .*link.jpg': is a link or device; refused"):
+        unpack(tmp_path / "a.tgz", tmp_path / "out" / "a.tar")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_link_in_a_zip_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="link.jpg': is a link; refused"):
+        open_members(str(linked_zip(tmp_path / "a.zip", "/etc/passwd")), "here")
+
+
+def test_a_zip_file_that_unpacks_to_far_more_than_it_holds_is_refused(tmp_path):
+    path = bomb(tmp_path / "a.zip")
+    assert (64 << 20) / path.stat().st_size > 5000
+    with pytest.raises(InputError, match=f"more than {RATIO} times its own size; refused"):
+        open_members(str(path), "here")
+
+
+@pytest.mark.parametrize(("suffix", "opener"), [(".tgz", gzip.open), (".tar.xz", lzma.open)])
+def test_unpacking_stops_when_far_more_comes_out_than_went_in(tmp_path, suffix, opener):
+    path = bomb(tmp_path / f"a{suffix}", opener)
+    with pytest.raises(InputError, match=f"unpacks to more than {RATIO} times its size; refused"):
+        unpack(path, tmp_path / "out" / "a.tar")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_bomb_of_ten_thousand_to_one_within_a_database_is_refused(tmp_path):
+    path = tmp_path / "bedroom_val_lmdb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("bedroom_val_lmdb/data.mdb", bytes(96 << 20))
+    assert (96 << 20) / path.stat().st_size > 6000
+    with pytest.raises(InputError, match="refused"):
+        unpack(path, tmp_path / "out" / "bedroom_val_lmdb.mdb")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_member_that_says_it_is_smaller_than_it_is_gives_no_more(tmp_path):
+    """The directory of a zip file may lie; what is read of a member ends where it says."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/1.jpg", bytes(1 << 20))
+    size = (1 << 20).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(size, (1000).to_bytes(4, "little")))
+    with pytest.raises(UnreadableImageError, match="CRC"):
+        open_members(str(path), "here").read("a/1.jpg")
+
+
+def test_a_member_too_large_for_the_memory_is_of_no_use(tmp_path, monkeypatch):
+    assert LARGEST >= 64 << 20
+    monkeypatch.setattr("rgi.data.archives.LARGEST", 1000)
+    for make, name in ((zipped, "a.zip"), (tarred, "a.tar")):
+        members = open_members(str(make(tmp_path / name, FILES)), "here")
+        with pytest.raises(UnreadableImageError, match="3000 bytes; at most 1000 are read"):
+            members.read("a/2.jpg")
+
+
+# Unpacking
+
+
+@pytest.mark.parametrize(
+    ("name", "unpacked"),
+    [
+        ("cars_train.tgz", "cars_train.tar"),
+        ("x/mvtec_anomaly_detection.tar.xz", "mvtec_anomaly_detection.tar"),
+        ("bedroom_val_lmdb.zip", "bedroom_val_lmdb.mdb"),
+        ("img_align_celeba.zip", None),
+        ("cars_train.tar", None),
+    ],
+)
+def test_what_has_to_be_unpacked_is_known_by_its_name(name, unpacked):
+    assert unpacked_name(name) == unpacked
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".tgz", "w:gz"), (".tar.xz", "w:xz")])
+def test_a_compressed_tar_file_is_unpacked_to_one_that_is_not(tmp_path, suffix, mode):
+    path = tarred(tmp_path / f"a{suffix}", FILES, mode)
+    unpack(path, tmp_path / "out" / "a.tar")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["a.tar"]
+    members = open_members(str(path), "here", str(tmp_path / "out"))
+    assert {name: members.read(name) for name in members.names} == FILES
+
+
+def test_a_database_is_unpacked_and_read_by_keys(tmp_path):
+    path = lmdb_zipped(tmp_path / "bedroom_val_lmdb.zip", {"k2": b"two", "k1": b"one"})
+    unpack(path, tmp_path / "out" / "bedroom_val_lmdb.mdb")
+    members = open_members(str(path), "here", str(tmp_path / "out"))
+    assert members.names == ["k1", "k2"] and members.read("k2") == b"two"
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert (
+            pool.map(pickle.loads(pickle.dumps(members)).read, ["k1", "k2"] * 10)
+            == [
+                b"one",
+                b"two",
+            ]
+            * 10
+        )
+    with pytest.raises(UnreadableImageError, match="not in the database"):
+        members.read("k3")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["bedroom_val_lmdb.mdb"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: tarred(root / "a.tgz", FILES, "w:gz"), "a.tgz: damaged"),
+        (lambda root: tarred(root / "a.tar.xz", FILES, "w:xz"), "a.tar.xz: damaged"),
+        (lambda root: lmdb_zipped(root / "b_lmdb.zip", {"k": b"1"}), "b_lmdb.zip: damaged"),
+    ],
+)
+def test_what_is_truncated_leaves_nothing(tmp_path, make, message):
+    path = make(tmp_path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match=message):
+        unpack(path, tmp_path / "out" / "x")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (lambda root: root / "nowhere.tgz", "nowhere.tgz: no such file"),
+        (lambda root: zipped(root / "a.zip", FILES), "a.zip: nothing to unpack; allowed:"),
+        (lambda root: zipped(root / "a_lmdb.zip", FILES), "has 0 files data.mdb, expected 1"),
+    ],
+)
+def test_what_cannot_be_unpacked_is_named(tmp_path, path, message):
+    with pytest.raises(InputError, match=message):
+        unpack(Path(path(tmp_path)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
