@@ -85,13 +85,13 @@ BAD = [
         "missing library",
         "cases.real",
         {"corruption": "library", "path": "nowhere", "fill": {"kind": "mean-colour"}},
-        "cases.real.path: 'nowhere' is not allowed; allowed: an existing folder or zip file",
+        "cases.real.path: 'nowhere' is not allowed; allowed: an existing folder or archive",
     ),
     (
         "no library",
         "cases.real",
         {"corruption": "library", "path": str(ROOT / "README.md"), "fill": {"kind": "mean-colour"}},
-        "cases.real: .*README.md: not a whole zip file",
+        "cases.real: .*README.md: not a whole zip or tar file",
     ),
     (
         "a library without masks",

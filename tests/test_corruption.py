@@ -277,13 +277,15 @@ def test_a_zip_file_and_its_folder_are_the_same_library(library):
     assert library_hash(library) != library_hash(archive)
 
 
-def test_members_of_a_zip_file_are_read_in_place_whatever_their_names(library, tmp_path):
+def test_an_archive_with_a_member_outside_of_it_is_refused(library, tmp_path):
     archive = zipped(library)
-    with zipfile.ZipFile(archive, "a") as stream:
-        stream.write(library / "ground_truth/cut/000_mask.png", "../cut/evil_mask.png")
     before = set(tmp_path.parent.rglob("*"))
     assert areas(Library(str(archive), kinds=("cut",))) == {256, 1024}
     assert set(tmp_path.parent.rglob("*")) == before
+    with zipfile.ZipFile(archive, "a") as stream:
+        stream.write(library / "ground_truth/cut/000_mask.png", "../cut/evil_mask.png")
+    with pytest.raises(InputError, match="would leave the archive's folder; refused"):
+        library_hash(archive)
 
 
 @pytest.mark.parametrize(
@@ -291,9 +293,9 @@ def test_members_of_a_zip_file_are_read_in_place_whatever_their_names(library, t
     [
         (None, {"kinds": ("hole",)}, "masks.zip: no mask of kind hole in it"),
         (None, {"area": (0.5, 1)}, "of 5 masks of any kind none covers 0.5 to 1 of 32 x 32"),
-        (None, {"path": "nowhere"}, "nowhere: no such folder or zip file"),
+        (None, {"path": "nowhere"}, "nowhere: no such file or folder"),
         (lambda path: path.write_bytes(path.read_bytes()[:500]), {}, "not a whole zip file"),
-        (lambda path: encrypt(path), {}, "not a whole zip file .*encrypted"),
+        (lambda path: encrypt(path), {}, "masks.zip: ground_truth/crack/000_mask.png: .*encrypted"),
     ],
 )
 def test_a_library_of_no_use_is_named(library, spoil, changes, message):

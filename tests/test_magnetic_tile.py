@@ -184,14 +184,28 @@ def test_the_seed_decides_the_split(tmp_path):
 
 
 def test_members_outside_the_layout_are_ignored_and_nothing_is_unpacked(tmp_path, prepared):
-    evil = {f"../{name}": data for name, data in shot("Free", 1, 99_000, 7).items()}
-    evil |= {name.split("/", 1)[0] + "/" + name.split("/", 2)[2]: evil[name] for name in evil}
-    evil |= {"x/../../MT_Free/Imgs/exp1_num_99500.jpg": b"", "/MT_Crack/Imgs/exp1_num_1.jpg": b""}
-    archive = zipped(tmp_path / "deep" / "evil.zip", tiles() | evil)
+    (name, data), *_ = shot("Free", 1, 99_000, 7).items()
+    others = {f"{name}.txt": data, name.replace("Imgs", "Other"): data, "MT_Free.jpg": data}
+    archive = zipped(tmp_path / "deep" / "more.zip", tiles() | others)
     prepare(settings(archive), tmp_path / "again", seed=0)
-    for name in ("train.npy", "test.npy"):
-        assert (tmp_path / "again" / name).read_bytes() == (prepared / name).read_bytes()
-    assert not list(tmp_path.rglob("*.jpg")) and not list(tmp_path.parent.glob("MT_*"))
+    for file in ("train.npy", "test.npy"):
+        assert (tmp_path / "again" / file).read_bytes() == (prepared / file).read_bytes()
+    assert not list(tmp_path.rglob("*.jpg"))
+
+
+def test_an_archive_with_a_member_outside_of_it_is_refused(tmp_path):
+    evil = {f"../{name}": data for name, data in shot("Free", 1, 99_000, 7).items()}
+    assert "would leave the archive's folder; refused" in refusal(tmp_path, tiles() | evil)
+    assert not list(tmp_path.parent.rglob("MT_*"))
+
+
+def test_a_folder_of_what_is_in_the_archive_does_as_well(tmp_path, prepared):
+    for name, data in tiles().items():
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / name).write_bytes(data)
+    prepare(settings(tmp_path / "own"), tmp_path / "again", seed=0)
+    for file in ("train.npy", "test.npy"):
+        assert (tmp_path / "again" / file).read_bytes() == (prepared / file).read_bytes()
 
 
 def without(part):

@@ -458,7 +458,7 @@ def _check_case(experiment: Experiment, name: str, source: str) -> None:
     if low > high:
         raise _error(source, (*path, "area"), [low, high], "the least area first")
     if case["corruption"] == "library" and not Path(case["path"]).exists():
-        raise _error(source, (*path, "path"), case["path"], "an existing folder or zip file")
+        raise _error(source, (*path, "path"), case["path"], "an existing folder or archive")
     try:
         experiment.library(name)
     except InputError as error:

@@ -1,18 +1,16 @@
-"""Masks of real defects out of a library: a folder or a zip file of mask images."""
+"""Masks of real defects out of a library: a folder or an archive of mask images."""
 
 import functools
 import hashlib
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from rgi.data.folder import file_names
+from rgi.data.archives import open_members
 from rgi.data.pictures import UnreadableImageError, cut, decode, resize_mask, to_mask
 from rgi.errors import InputError
-from rgi.files import DAMAGED_ZIP
 
 WHERE = "cases: library"
 TRUTH = "ground_truth"  # MVTec AD's folder of masks
@@ -23,7 +21,7 @@ _PICTURES = (".png", ".bmp", ".gif", ".jpg", ".jpeg", ".tif", ".tiff")
 class Library:
     """One of the library's masks, drawn at random; every touched pixel is corrupted.
 
-    `path` is a folder or a zip file of masks (above 127 = corrupted), such as MVTec AD's
+    `path` is a folder, a zip or a tar file of masks (above 127 = corrupted), such as MVTec AD's
     ground_truth/KIND/NNN_mask.png; where there are folders ground_truth, nothing else is a mask.
     `kinds` are the names of the masks' own folders; None takes all.
     `area` is the least and largest part of the pixels that a mask may cover once it is resized.
@@ -83,19 +81,13 @@ def _read(library: Library, side: int) -> tuple[np.ndarray, ...]:
 
 
 def _files(path: Path, kinds: Sequence[str] | None) -> Iterator[tuple[str, bytes]]:
-    """Yield the library's masks by relative name; a zip file is read in place."""
-    if path.is_dir():
-        for name in _masks(path, file_names(path, None), kinds):
-            yield name, (path / name).read_bytes()
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in _masks(path, archive.namelist(), kinds):
-                yield name, archive.read(name)
-    except FileNotFoundError:
-        raise InputError(f"{WHERE}: path: {path}: no such folder or zip file") from None
-    except (*DAMAGED_ZIP, OSError) as error:
-        raise InputError(f"{WHERE}: path: {path}: not a whole zip file ({error})") from None
+    """Yield the library's masks by relative name; a zip or tar file is read in place."""
+    members = open_members(str(path), f"{WHERE}: path")
+    for name in _masks(path, members.names, kinds):
+        try:
+            yield name, members.read(name)
+        except UnreadableImageError as error:
+            raise InputError(f"{WHERE}: path: {path}: {name}: {error}") from None
 
 
 def _masks(path: Path, names: Iterable[str], kinds: Sequence[str] | None) -> list[str]:

@@ -7,7 +7,6 @@ six exposures one after the other, and may count as defect-free at some of them 
 
 import io
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,11 +15,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from rgi.data.archives import Members, open_members
 from rgi.data.downloads import provenance
 from rgi.data.pictures import UnreadableImageError, decode, resize_mask, to_mask, to_pixels
 from rgi.data.sources import GOOD, Parts, check_count, check_image_format
 from rgi.errors import InputError
-from rgi.files import DAMAGED_ZIP
 
 WHERE = "datasets: magnetic-tile"
 FREE = "free"
@@ -29,9 +28,7 @@ DEFECTS = ("blowhole", "break", "crack", "fray", "uneven")
 # more than 1000. A gap of more than this starts a new series: one tile or some neighbours.
 SERIES_GAP = 400
 
-_MEMBER = re.compile(
-    r"(?!\.\.?/)[^/]+/MT_(?P<kind>\w+)/Imgs/(?P<stem>[^/]*_num_(?P<number>\d+))\.jpg"
-)
+_MEMBER = re.compile(r"(?:.*/)?MT_(?P<kind>\w+)/Imgs/(?P<stem>[^/]*_num_(?P<number>\d+))\.jpg")
 
 
 @dataclass(frozen=True)
@@ -80,14 +77,14 @@ class _Window:
 class _Reader:
     """Reads the images of the archive in place, without unpacking; remembers what is of no use."""
 
-    archive: zipfile.ZipFile
+    archive: Members
     settings: MagneticTileSettings
     skipped: dict[str, str] = field(default_factory=dict)
 
     def shots(self) -> list[_Shot]:
         """List all images, in the order of their numbers."""
-        names = self.archive.namelist()
-        found = sorted((m for m in map(_MEMBER.fullmatch, names) if m), key=_number)
+        matches = map(_MEMBER.fullmatch, self.archive.names)
+        found = sorted((match for match in matches if match), key=_number)
         for kind in (FREE, *DEFECTS):
             if not any(_kind(match) == kind for match in found):
                 folder = f"MT_{kind.capitalize()}/Imgs"
@@ -145,7 +142,7 @@ class _Reader:
     def _mask(self, shot: _Shot) -> np.ndarray:
         """Read a whole mask, bool H x W; they are anti-aliased, hence a threshold."""
         name = shot.name.removesuffix("jpg") + "png"
-        if name not in self.archive.NameToInfo:
+        if name not in self.archive.names:
             raise InputError(f"{self.settings.archive}: {shot.name}: defect image without a mask")
         mask = to_mask(self._decode(name))
         if mask.shape != shot.size:
@@ -175,7 +172,7 @@ class _Reader:
     def _read(self, name: str) -> bytes:
         try:
             return self.archive.read(name)
-        except DAMAGED_ZIP as error:
+        except UnreadableImageError as error:
             raise self._damaged(name, error) from None
 
     def _damaged(self, name: str, error: Exception) -> InputError:
@@ -194,7 +191,7 @@ def magnetic_tile(settings: MagneticTileSettings, seed: int) -> Parts:
     Raises:
         InputError: the archive is missing, damaged, not laid out so, or has too few images.
     """
-    reader = _Reader(_open(settings.archive), settings)
+    reader = _Reader(open_members(settings.archive, f"{WHERE}: archive"), settings)
     shots = reader.shots()
     spoilt = {shot.series for shot in shots if shot.kind != FREE}
     usable = list(filter(reader.large_enough, shots))
@@ -220,15 +217,6 @@ def magnetic_tile(settings: MagneticTileSettings, seed: int) -> Parts:
         # Series are numbered over all kinds, so one tile with two kinds of defect is one group.
         groups=[f"series-{window.shot.series}" for window in test],
     )
-
-
-def _open(path: str) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise InputError(f"{WHERE}: archive: {path}: no such file") from None
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{WHERE}: archive: {path}: not a whole zip file ({error})") from None
 
 
 def _kind(match: re.Match[str]) -> str:
