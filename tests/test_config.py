@@ -88,6 +88,23 @@ BAD = [
         "cases.real.path: 'nowhere' is not allowed; allowed: an existing folder or archive",
     ),
     (
+        "a library of two places",
+        "cases.real",
+        {
+            "corruption": "library",
+            "path": ".",
+            "source": "mvtec-ad",
+            "fill": {"kind": "mean-colour"},
+        },
+        "cases.real.path: '.' is not allowed; allowed: either a path or a source",
+    ),
+    (
+        "a library of no place",
+        "cases.real",
+        {"corruption": "library", "fill": {"kind": "mean-colour"}},
+        "cases.real.path: None is not allowed; allowed: either a path or a source",
+    ),
+    (
         "no library",
         "cases.real",
         {"corruption": "library", "path": str(ROOT / "README.md"), "fill": {"kind": "mean-colour"}},
@@ -354,6 +371,17 @@ def test_what_cannot_be_read_in_place_is_unpacked_once_for_all_data_sets(given, 
     assert experiment.unpacked("cars") == [] and experiment.archives("cars") == [str(tmp_path)]
     assert experiment.packed(f"mvtec-ad/{name}") == f"results/downloads/mvtec-ad/{name}.xz"
     assert experiment.packed(f"own-own/{name}") == str(own)
+
+
+def test_the_masks_of_a_public_set_are_a_library(config):
+    real = {"corruption": "library", "source": "mvtec-ad", "fill": {"kind": "mean-colour"}}
+    config["cases"] |= {"real": real}
+    experiment = read_experiment(config, "own.yaml")
+    assert experiment.collected("real") == ["results/libraries/mvtec-ad.zip"]
+    assert experiment.library("real") is None and experiment.collected("block") == []
+    case = experiment.case("real")
+    assert case["path"] == "results/libraries/mvtec-ad.zip" and "source" not in case
+    assert experiment.case("block") == config["cases"]["block"]
 
 
 def test_another_library_of_masks_is_another_case(config, tmp_path):

@@ -30,6 +30,7 @@ from rgi.corruption import (
     Patch,
     RandomPixels,
     Scratch,
+    collect_masks,
     given_case,
     library_hash,
     load_case,
@@ -275,6 +276,26 @@ def test_a_zip_file_and_its_folder_are_the_same_library(library):
     assert library_hash(library) == library_hash(archive)
     (library / "ground_truth/cut/000_mask.png").unlink()
     assert library_hash(library) != library_hash(archive)
+
+
+def test_the_masks_of_an_archive_are_collected_without_its_photographs(library, tmp_path):
+    (library / "test" / "crack").mkdir(parents=True)
+    Image.fromarray(np.full((64, 64), 200, np.uint8)).save(library / "test/crack/000.png")
+    for name in "ab":
+        collect_masks(zipped(library), tmp_path / name / "masks.zip")
+    collected = tmp_path / "a" / "masks.zip"
+    assert library_hash(collected) == library_hash(library)
+    assert zipfile.ZipFile(collected).namelist() == [
+        f"ground_truth/{name}.png"
+        for name in (
+            "crack/000_mask",
+            "crack/001_mask",
+            "crack/002_mask",
+            "cut/000_mask",
+            "cut/001_mask",
+        )
+    ]
+    assert collected.read_bytes() == (tmp_path / "b" / "masks.zip").read_bytes()
 
 
 def test_an_archive_with_a_member_outside_of_it_is_refused(library, tmp_path):

@@ -121,18 +121,27 @@ class Experiment:
         return [names for names in alike.values() if len(names) > 1]
 
     def library(self, case: str) -> str | None:
-        """The hash of the library of masks that a case draws from, if it does."""
+        """The hash of the user's own library of masks that a case draws from, if it does."""
         entry = self.config["cases"][case]
-        if entry["corruption"] != "library":
+        if entry["corruption"] != "library" or entry["path"] is None:
             return None
         return library_hash(Path(entry["path"]), entry["kinds"])
 
+    def collected(self, case: str) -> list[str]:
+        """The masks of a public set that a case draws from, if it does."""
+        source = self.config["cases"][case].get("source")
+        return [] if source is None else [f"results/libraries/{source}.zip"]
+
+    def case(self, case: str) -> Mapping[str, Any]:
+        """A case's settings, as the library reads them."""
+        entry = {k: v for k, v in self.config["cases"][case].items() if k != "source"}
+        for path in self.collected(case):
+            entry["path"] = path
+        return entry
+
     def simulated(self, case: str) -> Mapping[str, Any]:
         """Settings of a simulation's case at any level: its corruption and how many images."""
-        return {
-            **self.config["cases"][case],
-            "images": self.config["tables"]["simulation"]["images"],
-        }
+        return {**self.case(case), "images": self.config["tables"]["simulation"]["images"]}
 
     def as_published(self) -> list[str]:
         """The `dataset/case` of the inpainting table that are set up as in the RGI paper."""
@@ -187,11 +196,12 @@ class Experiment:
 
     def packed(self, unpacked: str) -> str:
         """The file that results/unpacked/`unpacked` is unpacked from."""
-        for dataset in self.config["datasets"]:
-            if f"results/unpacked/{unpacked}" in self.unpacked(dataset):
-                name = Path(unpacked).name
-                return next(p for p in self.archives(dataset) if unpacked_name(p) == name)
-        raise InputError(f"results/unpacked/{unpacked}: no data set is made of it")
+        owner, name = unpacked.split("/")
+        if owner in PUBLICATIONS:
+            files = [f"results/downloads/{owner}/{f.name}" for f in PUBLICATIONS[owner].files]
+        else:
+            files = self.archives(owner.removeprefix("own-"))
+        return next(file for file in files if unpacked_name(file) == name)
 
     def backbone(self, method: str) -> list[str]:
         """The user's own file of a detector's pretrained weights, if there is one."""
@@ -457,8 +467,12 @@ def _check_case(experiment: Experiment, name: str, source: str) -> None:
     low, high = case.get("area", (0, 1))
     if low > high:
         raise _error(source, (*path, "area"), [low, high], "the least area first")
-    if case["corruption"] == "library" and not Path(case["path"]).exists():
-        raise _error(source, (*path, "path"), case["path"], "an existing folder or archive")
+    if case["corruption"] == "library":
+        own = case["path"]
+        if (own is None) == (case["source"] is None):
+            raise _error(source, (*path, "path"), own, "either a path or a source")
+        if own is not None and not Path(own).exists():
+            raise _error(source, (*path, "path"), own, "an existing folder or archive")
     try:
         experiment.library(name)
     except InputError as error:

@@ -13,7 +13,7 @@ from rgi.corruption.cases import (
 )
 from rgi.corruption.defects import Crack, IrregularDefect, MixedLarge, Scratch
 from rgi.corruption.fills import FILLS, Constant, MeanColour, Noise, Patch
-from rgi.corruption.library import Library, library_hash
+from rgi.corruption.library import Library, collect_masks, library_hash
 from rgi.corruption.masks import MASKS, Block, Irregular, RandomPixels
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Patch",
     "RandomPixels",
     "Scratch",
+    "collect_masks",
     "given_case",
     "image_generator",
     "library_hash",

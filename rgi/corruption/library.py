@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,7 @@ import numpy as np
 from rgi.data.archives import open_members
 from rgi.data.pictures import UnreadableImageError, cut, decode, resize_mask, to_mask
 from rgi.errors import InputError
+from rgi.files import write_whole
 
 WHERE = "cases: library"
 TRUTH = "ground_truth"  # MVTec AD's folder of masks
@@ -57,6 +59,17 @@ def library_hash(path: Path, kinds: Sequence[str] | None = None) -> str:
     for name, data in _files(path, kinds):
         digest.update(f"{hashlib.sha256(data).hexdigest()}  {name}\n".encode())
     return digest.hexdigest()
+
+
+def collect_masks(path: Path, output: Path) -> None:
+    """Write all masks of a library to the zip file `output`, by the same names.
+
+    Raises:
+        InputError: the library is missing, damaged or has no mask.
+    """
+    with write_whole(output) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, data in _files(path, None):
+            archive.writestr(zipfile.ZipInfo(name), data)  # without the time
 
 
 @functools.lru_cache(maxsize=4)

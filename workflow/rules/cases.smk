@@ -1,3 +1,20 @@
+# The masks of a public set of defects, for cases of corruption library.
+rule library:
+    input:
+        "results/unpacked/mvtec-ad/mvtec_anomaly_detection.tar",
+    output:
+        "results/libraries/mvtec-ad.zip",
+    log:
+        "results/logs/library/mvtec-ad.log",
+    conda:
+        "../../envs/rgi.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 1000,
+        runtime=30,
+    shell:
+        "python $SCRIPTS/collect_masks.py --archive {input:q} --output {output:q} > {log:q} 2>&1"
+
+
 # Test images with known corruption: results/cases/{dataset}/{case}.npz
 rule case:
     input:
@@ -10,6 +27,7 @@ rule case:
             if config["cases"][wildcards.case]["corruption"] == "given"
             else []
         ),
+        library=lambda wildcards: experiment.collected(wildcards.case),
     output:
         case="results/cases/{dataset}/{case}.npz",
         preview="results/cases/{dataset}/{case}.png",
@@ -32,7 +50,7 @@ rule case:
             for option, path in zip(("--masks", "--kinds", "--groups"), input.given)
             for word in (option, path)
         ],
-        settings=lambda wildcards: as_json(config["cases"][wildcards.case]),
+        settings=lambda wildcards: as_json(experiment.case(wildcards.case)),
         library=lambda wildcards: experiment.library(wildcards.case),
         seed=config["seed"],
     shell:
@@ -45,7 +63,8 @@ rule case:
 # x = G(z) + s, the setting of theorems 1 and 2.
 rule simulation:
     input:
-        "results/generators/{dataset}/generator.pt",
+        generator="results/generators/{dataset}/generator.pt",
+        library=lambda wildcards: experiment.collected(wildcards.case),
     output:
         case="results/cases/{dataset}/{case}_{level}.npz",
         preview="results/cases/{dataset}/{case}_{level}.png",
@@ -68,7 +87,7 @@ rule simulation:
         library=lambda wildcards: experiment.library(wildcards.case),
         seed=config["seed"],
     shell:
-        "python $SCRIPTS/synthesise_simulation.py --generator {input:q} --name {wildcards.case:q}"
+        "python $SCRIPTS/synthesise_simulation.py --generator {input.generator:q} --name {wildcards.case:q}"
         " --level={wildcards.level} --settings {params.settings:q} --seed {params.seed}"
         " --threads {threads}"
         " --output {output.case:q} --preview {output.preview:q} > {log:q} 2>&1"
