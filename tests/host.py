@@ -87,7 +87,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, data, cut=None, ranges=True, pieces=1, wait=0):
         start, wanted = 0, self.headers.get("Range") if ranges else None
-        if wanted and self.headers.get("If-Range") == self.server.tag:
+        if wanted and self.headers.get("If-Range") in (self.server.tag, '"any"'):
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             if start >= len(data):
                 self.send_response(416)

@@ -137,6 +137,14 @@ def test_a_transfer_that_ended_before_it_was_verified_is_not_repeated(tmp_path, 
     assert host.asked == [("/whole/faces.zip", f"bytes={len(host.data)}-")]
 
 
+def test_more_bytes_than_there_are_come_anew(tmp_path, host, publish):
+    """A host that looks at the range alone, and whose file has become shorter."""
+    publish("whole")
+    leave(tmp_path / "d", host.data + b"more", note='"any"')
+    assert fetched(tmp_path / "d") == host.data
+    assert [wanted for _, wanted in host.asked] == [f"bytes={len(host.data) + 4}-", None]
+
+
 @pytest.mark.parametrize("note", [None, ""])
 def test_bytes_without_a_note_of_what_they_are_of_are_not_trusted(tmp_path, host, publish, note):
     publish("whole")

@@ -186,6 +186,9 @@ def _transfer(session: requests.Session, url: str, partial: Path) -> None:
     with session.get(url, stream=True, timeout=_PATIENCE, headers=headers) as response:
         if response.headers.get("Content-Range") == f"bytes */{start}":
             return  # status 416: nothing is lacking
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            _discard(partial)
+            raise _BrokenTransferError(f"has no byte {start}: begun anew")
         response.raise_for_status()
         if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             start = 0
