@@ -63,6 +63,19 @@ BAD = [
         "datasets.cars.archive: 'nowhere.tgz' is not allowed; allowed: an existing file or folder",
     ),
     (
+        "normal images beside clean ones",
+        "datasets.nuts",
+        {
+            "source": "mvtec-ad",
+            "category": "metal_nut",
+            "part": "clean",
+            "resolution": 16,
+            "test": 8,
+            "normal": 4,
+        },
+        "datasets.nuts.normal: 4 is not allowed; allowed: 0 with part clean",
+    ),
+    (
         "more test images than are held out",
         "datasets.faces",
         {"source": "celeba", "resolution": 16, "test": 80, "held_out": 79},
@@ -259,7 +272,7 @@ BAD = [
         "clean images as defects",
         "tables.anomaly-detection",
         ANOMALY | {"cases": ["own"]},
-        "datasets.digits.masks: None",
+        "datasets.digits.source: 'digits' .*one with masks",
     ),
     (
         "no table",
@@ -273,7 +286,7 @@ BAD = [
     ("no finite number", "methods.rgi.lam", [float("inf")], "methods.rgi.lam.0: inf"),
     ("a fill for what is given", "cases.own.fill", {"kind": "patch"}, "cases.own: .*'fill'"),
     ("no fill", "cases.x", {"corruption": "block", "size": 2}, "cases.x: 'fill' is a required"),
-    ("clean images as given", "tables.inpainting.cases", ["own"], "datasets.digits.masks: None"),
+    ("clean images as given", "tables.inpainting.cases", ["own"], "datasets.digits.source: 'digits' .*one with masks"),
 ]
 
 
@@ -318,6 +331,18 @@ def test_images_with_masks_are_for_given_cases_and_need_a_metric_of_masks(given)
     with pytest.raises(
         InputError, match="cases: 'block' .* given, since data set 'mine' has masks"
     ):
+        read_experiment(given, "own.yaml")
+
+
+def test_clean_images_are_not_for_given_cases(given):
+    product = {"source": "btad", "product": 3, "resolution": 16, "test": 8}
+    given["datasets"]["mine"] = product
+    assert read_experiment(copy.deepcopy(given), "own.yaml").beside_test("mine")
+    given["datasets"]["mine"] = product | {"part": "clean"}
+    with pytest.raises(InputError, match="datasets.mine.part: 'clean' .*one with masks, which"):
+        read_experiment(copy.deepcopy(given), "own.yaml")
+    given["datasets"]["mine"] = {"source": "celeba", "resolution": 16, "test": 8}
+    with pytest.raises(InputError, match="datasets.mine.source: 'celeba' .*one with masks"):
         read_experiment(given, "own.yaml")
 
 

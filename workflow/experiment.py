@@ -453,6 +453,8 @@ def _check_dataset(config: Mapping[str, Any], name: str, source: str) -> None:
     for archive in _listed(dataset.get("archive")):
         if not Path(archive).exists():
             raise _error(source, (*path, "archive"), archive, "an existing file or folder")
+    if dataset.get("part") == "clean" and dataset["normal"]:
+        raise _error(source, (*path, "normal"), dataset["normal"], "0 with part clean")
     held_out = dataset.get("held_out")
     if held_out is not None and dataset["test"] > held_out:
         allowed = f"at most {held_out}, the key held_out"
@@ -528,6 +530,11 @@ def _check_given(
     given = config["cases"][case]["corruption"] == "given"
     has_masks = _has_masks(config, dataset)
     if given and not has_masks:
+        entry = config["datasets"][dataset]
+        if entry["source"] != "folder":
+            key = "part" if "part" in entry else "source"
+            allowed = f"one with masks, which case {case!r} needs"
+            raise _error(source, ("datasets", dataset, key), entry[key], allowed)
         allowed = f"a folder of masks, which case {case!r} needs"
         raise _error(source, ("datasets", dataset, "masks"), None, allowed)
     if has_masks and not given:
