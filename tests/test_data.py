@@ -25,8 +25,9 @@ from rgi.data import (
     to_uint8,
 )
 from rgi.data.pictures import UnreadableImageError, crop_and_resize, decode, resize_mask
-from rgi.data.preparation import draw_images, stream_array
+from rgi.data.preparation import draw_images
 from rgi.data.sources import BRICK_BANDS, brick_corners
+from rgi.data.streams import stream_array
 from rgi.errors import InputError
 
 DIGITS = {"source": "digits", "resolution": 16, "channels": 1, "test": 32}

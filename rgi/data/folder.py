@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from rgi.data.pictures import (
     to_mask,
     to_pixels,
 )
-from rgi.data.sources import GOOD, Parts, check_count, check_image_format
+from rgi.data.sources import GOOD, Parts, Pictures, check_count, check_image_format
 from rgi.errors import InputError
 
 WHERE = "datasets: folder"
@@ -65,6 +64,20 @@ class _Reader:
     masks: dict[str, Path]
     hashes: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    held_out: dict[str, str] = field(default_factory=dict)  # hash -> name
+
+    def hold_out(self, names: set[str]) -> None:
+        """Keep images from training, under whatever name."""
+        for name in sorted(names, reverse=True):
+            if (digest := self.digest(name)) is not None:
+                self.held_out[digest] = name
+
+    def training_image(self, name: str) -> np.ndarray:
+        """Read one image for training: uint8 H x W x C."""
+        image = self.image(name)
+        if self.hashes[name] in self.held_out:
+            raise UnreadableImageError(f"duplicate of {self.held_out[self.hashes[name]]}")
+        return image
 
     def image(self, name: str) -> np.ndarray:
         """Read one image: uint8 H x W x C."""
@@ -143,10 +156,11 @@ def folder(settings: FolderSettings, seed: int) -> Parts:
         kind = "readable images without a mask"
         test += _draw(reader, unmasked, settings.normal, generator, kind)
     held_out = set(test) | set(masks)
+    reader.hold_out(held_out)
     train = sorted(set(names) - held_out - set(reader.skipped))
     return Parts(
         test=(reader.image(name) for name in test),
-        train=_training_images(reader, train, held_out),
+        train=Pictures(train, reader.training_image),
         describe=lambda: _describe(reader, seed, names, test),
         masks=None if mask_root is None else (reader.mask(name) for name in test),
         kinds=[_kind(n) if n in masks else GOOD for n in test] if settings.kinds else None,
@@ -238,26 +252,6 @@ def _draw(
     )
 
 
-def _training_images(reader: _Reader, names: list[str], held_out: set[str]) -> Iterator[np.ndarray]:
-    owners = {reader.digest(name): name for name in sorted(held_out, reverse=True)}
-    found = 0
-    for name in names:
-        try:
-            image = reader.image(name)
-            if reader.hashes[name] in owners:
-                raise UnreadableImageError(f"duplicate of {owners[reader.hashes[name]]}")
-        except UnreadableImageError as error:
-            reader.skipped[name] = str(error)
-            continue
-        found += 1
-        yield image
-    if found == 0:
-        raise InputError(
-            f"{WHERE}: path: {reader.root}: found 0 usable images for training beside the "
-            f"{reader.settings.test} test images, need at least 1{reader.first_reason()}"
-        )
-
-
 def _check_mask(mask: Image.Image, path: Path, image: Image.Image, image_path: Path) -> None:
     if mask.size != image.size:
         raise InputError(
@@ -272,6 +266,8 @@ def _check_mask(mask: Image.Image, path: Path, image: Image.Image, image_path: P
 
 
 def _describe(reader: _Reader, seed: int, names: list[str], test: list[str]) -> dict[str, Any]:
+    for name in names:
+        reader.digest(name)  # of what was not drawn, or was read before a kill
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(reader.hashes.items()))
     split: dict[str, Any] = {"drawn_by_seed": seed, "test": test, "train": "all other images"}
     if reader.settings.masks is not None:
@@ -279,7 +275,7 @@ def _describe(reader: _Reader, seed: int, names: list[str], test: list[str]) -> 
         split["unused"] = sorted(set(reader.masks) - set(test) - set(reader.skipped))
     return {
         "source": f"folder {reader.settings.path}: {len(names)} files",
-        # Of all files that were read: the hash of `sha256sum`'s lines, sorted by name.
+        # Of all files that can be read: the hash of `sha256sum`'s lines, sorted by name.
         "sha256": {"source": hashlib.sha256(lines.encode()).hexdigest()},
         "split": split,
         "skipped": [{"name": n, "reason": why} for n, why in sorted(reader.skipped.items())],

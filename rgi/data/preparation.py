@@ -2,19 +2,23 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from tqdm import tqdm
+from PIL import __version__ as pillow_version
 
+import rgi
 from rgi.data.arrays import open_images, open_masks
 from rgi.data.cars import CarsSettings, cars
 from rgi.data.celeba import CelebaSettings, celeba
-from rgi.data.folder import FolderSettings, folder
+from rgi.data.folder import FolderSettings, file_names, folder
 from rgi.data.inspected import BtadSettings, MvtecSettings, btad, mvtec_ad
 from rgi.data.kinds import save_names
 from rgi.data.lsun import LsunSettings, lsun_bedroom
@@ -24,10 +28,20 @@ from rgi.data.sources import (
     BrickSettings,
     DigitsSettings,
     Parts,
+    Pictures,
     brick,
     check_count,
     digits,
 )
+from rgi.data.streams import (
+    Standing,
+    forget,
+    read_in_order,
+    show_progress,
+    stream_array,
+    stream_pictures,
+)
+from rgi.errors import InputError
 from rgi.files import sha256_of, write_whole
 from rgi.settings import choose, read_settings
 
@@ -46,42 +60,19 @@ SOURCES: dict[str, tuple[type, Callable[[Any, int], Parts]]] = {
 }
 
 
-@contextlib.contextmanager
-def stream_array(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield a function that appends one uint8 array of `shape` to the .npy file `path`.
-
-    The file appears under its name only if the block succeeds; memory holds one array at a time.
-    """
-    count = 0
-    with write_whole(path) as temporary, temporary.open("wb") as stream:
-        _write_header(stream, (0, *shape))
-        start = stream.tell()
-
-        def append(array: np.ndarray) -> None:
-            nonlocal count
-            if array.shape != shape or array.dtype != np.uint8:
-                raise ValueError(f"{path}: {array.dtype} {array.shape}; expected uint8 {shape}")
-            stream.write(np.ascontiguousarray(array).tobytes())
-            count += 1
-
-        yield append
-        # numpy pads the header so that the first axis can grow in place.
-        stream.seek(0)
-        _write_header(stream, (count, *shape))
-        assert stream.tell() == start
-
-
-def prepare(values: Mapping[str, Any], directory: Path, seed: int) -> None:
+def prepare(values: Mapping[str, Any], directory: Path, seed: int, threads: int = 1) -> None:
     """Write train.npy, test.npy, info.yaml and preview.png into `directory`.
 
     Beside them stand test_masks.npy, test_kinds.txt and test_groups.txt where the source knows
-    masks, kinds and groups.
+    masks, kinds and groups. A call that was killed while it wrote training Pictures is taken up
+    where it stood by the next one for the same `values`, files and `seed`.
 
     Args:
         values: `source` (a name in SOURCES) and that source's settings; besides, for a source that
             does not count its training images itself, `train`: how many to draw at most.
         directory: results/datasets/{dataset}.
         seed: draws the split.
+        threads: that read Pictures; the result does not depend on it.
 
     Raises:
         InputError: settings that do not fit, or a source with too few images.
@@ -95,17 +86,31 @@ def prepare(values: Mapping[str, Any], directory: Path, seed: int) -> None:
     if limit is not None:
         check_count(f"datasets: {values['source']}: train", limit)
         parts = dataclasses.replace(parts, train=draw_images(parts.train, limit, seed))
-    _write_parts(parts, directory, settings.resolution, settings.channels)
+    shape = (settings.resolution, settings.resolution, settings.channels)
+    skipped = _write_parts(parts, directory, shape, _identify(values, seed, parts.train), threads)
     _write_preview(parts, directory)
-    _write_info(parts, directory, dataclasses.asdict(settings), limit)
+    _write_info(parts, directory, dataclasses.asdict(settings), limit, skipped)
 
 
-def draw_images(images: Iterable[np.ndarray], limit: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield at most `limit` of the images, drawn by `seed`, in their order; it holds so many.
+def draw_images(
+    images: Iterable[np.ndarray] | Pictures, limit: int, seed: int
+) -> Iterable[np.ndarray] | Pictures:
+    """Draw at most `limit` of the images by `seed`, in their order.
 
-    Reservoir sampling (Vitter 1985): a stream's length is not known before its end.
+    Of Pictures, names are drawn, and nothing else is read. A stream's images are all read and
+    `limit` of them held.
     """
     generator = np.random.default_rng([seed, limit])
+    if isinstance(images, Pictures):
+        rows = np.sort(generator.permutation(len(images.names))[:limit])
+        return Pictures([images.names[row] for row in rows], images.read)
+    return _draw_from_stream(images, limit, generator)
+
+
+def _draw_from_stream(
+    images: Iterable[np.ndarray], limit: int, generator: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Reservoir sampling (Vitter 1985): a stream's length is not known before its end."""
     kept: list[tuple[int, np.ndarray]] = []
     for number, image in enumerate(images):
         if number < limit:
@@ -130,25 +135,95 @@ def companions(values: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name, has in present.items() if has)
 
 
-def _write_parts(parts: Parts, directory: Path, resolution: int, channels: int) -> None:
-    image, mask = (resolution, resolution, channels), (resolution, resolution)
-    streams: list[tuple[str, Iterable[np.ndarray], tuple[int, ...]]]
-    streams = [("test", parts.test, image), ("train", parts.train, image)]
+def _identify(values: Mapping[str, Any], seed: int, train: Iterable[np.ndarray]) -> str:
+    """Tell apart all that training Pictures depend on: settings, names, files, seed, decoder."""
+    known = {
+        "values": dict(values),
+        "files": list(_stamps([value for key, value in values.items() if key != "source"])),
+        "names": list(train.names) if isinstance(train, Pictures) else None,
+        "seed": seed,
+        "versions": [rgi.__version__, pillow_version],
+    }
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _stamps(value: Any) -> Iterator[tuple[str, int, int]]:
+    """Give size and time of change of every file that settings name, or that is in a folder."""
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _stamps(each)
+    elif isinstance(value, Mapping):
+        yield from _stamps(list(value.values()))
+    elif isinstance(value, str) and Path(value).exists():
+        path = Path(value)
+        for file in [path / name for name in file_names(path, None)] if path.is_dir() else [path]:
+            status = file.stat()
+            yield str(file), status.st_size, status.st_mtime_ns
+
+
+def _write_parts(
+    parts: Parts, directory: Path, shape: tuple[int, ...], identity: str, threads: int
+) -> dict[str, str]:
+    """Write all arrays and lists of names; return the names of skipped Pictures and why."""
     named = {"test_kinds.txt": parts.kinds, "test_groups.txt": parts.groups}
     for name, part in {"test_masks.npy": parts.masks, **named}.items():
         if part is None:
             (directory / name).unlink(missing_ok=True)
-    if parts.masks is not None:
-        streams.insert(1, ("test_masks", parts.masks, mask))
+    alone = parts.masks is None and all(part is None for part in named.values())
     # One stack: the files get their names only after the last image of the last part.
     with contextlib.ExitStack() as stack:
-        for name, arrays, shape in streams:
+
+        def write(name: str, images: Iterator[np.ndarray], shape: tuple[int, ...]) -> None:
             append = stack.enter_context(stream_array(directory / f"{name}.npy", shape))
-            for array in tqdm(arrays, desc=name, unit="image", disable=None):
-                append(array)
+            for image in images:
+                append(image)
+
+        skipped: dict[str, str] = {}
+        write("test", _images("test", parts.test, threads, skipped if alone else None), shape)
+        if parts.masks is not None:
+            write("test_masks", _images("test_masks", parts.masks, threads, None), shape[:2])
+        train = directory / "train.npy"
+        if isinstance(parts.train, Pictures):
+            stream = stream_pictures(train, shape, parts.train, identity, threads)
+            standing = stack.enter_context(stream)
+            _check_usable(directory, standing)
+            skipped |= standing.skipped
+        else:
+            forget(train)
+            write("train", _images("train", parts.train, threads, None), shape)
         for name, names in named.items():
             if names is not None:
                 save_names(directory / name, names)
+    return skipped
+
+
+def _images(
+    name: str, part: Iterable[np.ndarray], threads: int, skipped: dict[str, str] | None
+) -> Iterator[np.ndarray]:
+    """Read a part. Without `skipped`, each image belongs to a mask, kind or group and must be."""
+    if not isinstance(part, Pictures):
+        yield from show_progress(name, iterable=part)
+        return
+    reads = read_in_order(part, threads)
+    for each in show_progress(name, iterable=reads, total=len(part.names)):
+        if each.image is not None:
+            yield each.image
+        elif skipped is not None:
+            skipped[each.name] = each.reason
+        else:
+            raise InputError(
+                f"{each.name}: {each.reason}; a part of the test set, not to be left out"
+            )
+
+
+def _check_usable(directory: Path, standing: Standing) -> None:
+    if standing.rows == 0:
+        reasons = sorted(standing.skipped.items())
+        first = f"; the first: {': '.join(reasons[0])}" if reasons else ""
+        raise InputError(
+            f"{directory}: found 0 usable images for training, need at least 1 "
+            f"({len(reasons)} skipped{first})"
+        )
 
 
 def _write_preview(parts: Parts, directory: Path) -> None:
@@ -176,8 +251,16 @@ def _evenly(rows: np.ndarray) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, shown).round().astype(int)]
 
 
-def _write_info(parts: Parts, directory: Path, settings: dict[str, Any], limit: int | None) -> None:
+def _write_info(
+    parts: Parts,
+    directory: Path,
+    settings: dict[str, Any],
+    limit: int | None,
+    skipped: dict[str, str],
+) -> None:
     info = parts.describe()
+    info["skipped"] += [{"name": name, "reason": why} for name, why in skipped.items()]
+    info["skipped"].sort(key=itemgetter("name"))
     if limit is not None:
         drawn = f"at most {limit}, drawn by the seed, of {info['split']['train']}"
         info["split"]["train"], settings = drawn, settings | {"train": limit}
@@ -192,10 +275,3 @@ def _write_info(parts: Parts, directory: Path, settings: dict[str, Any], limit: 
     info["settings"] = settings
     with write_whole(directory / "info.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(info, sort_keys=False, allow_unicode=True))
-
-
-def _write_header(stream: Any, shape: tuple[int, ...]) -> None:
-    description = np.dtype(np.uint8).str
-    np.lib.format.write_array_header_1_0(
-        stream, {"descr": description, "fortran_order": False, "shape": shape}
-    )

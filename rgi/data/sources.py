@@ -20,10 +20,10 @@ BRICK_BANDS = {"train": ((0, 192), (320, 512)), "test": ((192, 320),)}
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images that are read one by one, in any order and in any process.
+    """Images that are read one by one, in any order, by several threads at once.
 
-    `read` turns a name into uint8 H x W x C; it can be pickled, and raises UnreadableImageError for
-    a picture that the data set can do without.
+    `read` turns a name, of which no two are the same, into uint8 H x W x C; it raises
+    UnreadableImageError for a picture that the data set can do without.
     """
 
     names: Sequence[str]

@@ -46,6 +46,9 @@ rule unpack:
         "python $SCRIPTS/unpack_archive.py --archive {input:q} --output {output:q} > {log:q} 2>&1"
 
 
+# Nothing else of a data set can run meanwhile, hence all cores of this machine; on a cluster it is
+# a heavy job like others. What a killed job has read lies beside the outputs under another name,
+# which Snakemake leaves alone.
 rule dataset:
     input:
         archives=lambda wildcards: experiment.archives(wildcards.dataset),
@@ -61,6 +64,7 @@ rule dataset:
         "results/benchmarks/dataset/{dataset}.tsv"
     conda:
         "../../envs/rgi.yaml"
+    threads: lambda wildcards: workflow.cores if workflow.local_exec else config["threads"]
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=60,
@@ -78,7 +82,7 @@ rule dataset:
         seed=config["seed"],
     shell:
         "python $SCRIPTS/prepare_dataset.py --settings {params.settings:q} {params.archives:q}"
-        " {params.unpacked:q} --seed {params.seed}"
+        " {params.unpacked:q} --seed {params.seed} --threads {threads}"
         " --directory {params.directory:q} > {log:q} 2>&1"
 
 

@@ -21,11 +21,12 @@ def main(
         str | None, typer.Option(help="folder of what had to be unpacked of the files")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="draws the split and the crops")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="that read pictures")] = 1,
 ) -> None:
     """Write train.npy, test.npy, info.yaml and preview.png into DIRECTORY.
 
     Beside them stand test_masks.npy, test_kinds.txt and test_groups.txt where the source knows
-    masks, kinds and groups.
+    masks, kinds and groups. After a kill the same command goes on where it was.
 
     Example of SETTINGS: '{"source": "digits", "resolution": 16, "channels": 1, "test": 32}'.
     """
@@ -34,7 +35,7 @@ def main(
         values["archive"] = archive[0] if len(archive) == 1 else archive
     if unpacked is not None:
         values["unpacked"] = unpacked
-    prepare(values, directory, seed)
+    prepare(values, directory, seed, threads)
 
 
 if __name__ == "__main__":

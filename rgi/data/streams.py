@@ -1,0 +1,247 @@
+"""Arrays on disk that grow row by row, read in order by many threads, and go on after a kill."""
+
+import contextlib
+import io
+import json
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from rgi.data.pictures import UnreadableImageError
+from rgi.data.sources import Pictures
+from rgi.errors import InputError
+from rgi.files import write_whole
+
+logger = logging.getLogger(__name__)
+
+# Handed to a thread at once: for single pictures the hand-over costs some percent of the time.
+TOGETHER = 8
+SAVE_SECONDS = 5.0  # what a kill costs at most, and the time that it takes to write so much
+
+
+@dataclass(frozen=True)
+class Read:
+    """What became of a picture: the image, uint8 H x W x C, or the reason why there is none."""
+
+    name: str
+    image: np.ndarray | None
+    reason: str = ""
+
+
+@dataclass
+class Standing:
+    """How far a stream has come: pictures read, rows written, pictures skipped and why."""
+
+    read: int = 0
+    rows: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def read_in_order(pictures: Pictures, threads: int) -> Iterator[Read]:
+    """Read pictures with so many threads and yield them in order; a few are under way at a time.
+
+    Threads suffice: reading JPEG files, Pillow holds Python's lock for a seventh of the time.
+
+    Raises:
+        InputError: as the first picture, in order, that `pictures.read` raises it for.
+        RuntimeError: names that picture, for any other error but UnreadableImageError.
+    """
+    names = pictures.names
+    under_way: deque[Future[list[Read]]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
+    try:
+        for first in range(0, len(names), TOGETHER):
+            part = names[first : first + TOGETHER]
+            under_way.append(pool.submit(_read, pictures.read, part))
+            if len(under_way) > 2 * threads:
+                yield from under_way.popleft().result()
+        while under_way:
+            yield from under_way.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(read: Callable[[str], np.ndarray], names: Sequence[str]) -> list[Read]:
+    found = []
+    for name in names:
+        try:
+            found.append(Read(name, read(name)))
+        except UnreadableImageError as error:
+            found.append(Read(name, None, str(error)))
+        except InputError:
+            raise
+        except Exception as error:
+            raise RuntimeError(f"picture {name}: {type(error).__name__}: {error}") from error
+    return found
+
+
+@contextlib.contextmanager
+def stream_array(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yield a function that appends one uint8 array of `shape` to the .npy file `path`.
+
+    The file appears under its name only if the block succeeds; memory holds one array at a time.
+    """
+    with write_whole(path) as temporary, temporary.open("wb") as stream:
+        array = _GrowingArray(stream, shape)
+        yield array.append
+        array.finish()
+
+
+@contextlib.contextmanager
+def stream_pictures(
+    path: Path, shape: tuple[int, ...], pictures: Pictures, identity: str, threads: int
+) -> Iterator[Standing]:
+    """Write all pictures that can be read to the .npy file `path`, then run the block.
+
+    The file appears under its name only if the block succeeds. Until then it grows under another,
+    beside a record of what is safely on the disk: after a kill the next call goes on from there if
+    it has the same `identity`, which tells apart all that the images depend on. An InputError is
+    final and takes both files away.
+
+    Raises:
+        InputError, RuntimeError: as `read_in_order`.
+    """
+    partial, record = _unfinished(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial.touch()
+    try:
+        with partial.open("r+b") as stream, ThreadPoolExecutor(1) as saver:
+            standing = _resume(stream, shape, record, identity)
+            array = _GrowingArray(stream, shape, standing.rows)
+            save = _Saver(stream, record, identity, saver)
+            _append_all(pictures, array, standing, save, threads)
+            yield standing
+            array.finish()
+            stream.flush()
+            os.fsync(stream.fileno())
+    except InputError:
+        forget(path)
+        raise
+    partial.replace(path)
+    forget(path)
+
+
+def forget(path: Path) -> None:
+    """Take away what a killed `stream_pictures` has left beside `path`."""
+    # Also the record that was being written, for which write_whole has a name.
+    for left in path.parent.glob(f"*.{path.stem}.partial*"):
+        left.unlink()
+
+
+def show_progress(name: str, **options: Any) -> tqdm:
+    """Open a bar of images and their rate, on a terminal only."""
+    return tqdm(desc=name, unit="image", disable=None, **options)
+
+
+class _GrowingArray:
+    """The content of a .npy file, uint8 N x `shape`, of which the first `rows` are there."""
+
+    def __init__(self, stream: IO[bytes], shape: tuple[int, ...], rows: int = 0) -> None:
+        self.stream, self.shape, self.rows = stream, shape, rows
+        self.stream.write(_header(0, shape))
+        self.stream.seek(_size(rows, shape))
+        self.stream.truncate()
+
+    def append(self, array: np.ndarray) -> None:
+        if array.shape != self.shape or array.dtype != np.uint8:
+            found = f"{array.dtype} {array.shape}"
+            raise ValueError(f"{self.stream.name}: {found}; expected uint8 {self.shape}")
+        self.stream.write(np.ascontiguousarray(array).data)
+        self.rows += 1
+
+    def finish(self) -> None:
+        self.stream.seek(0)
+        self.stream.write(_header(self.rows, self.shape))
+
+
+def _header(rows: int, shape: tuple[int, ...]) -> bytes:
+    """Write a .npy file's header; numpy pads it, so that any number of rows takes as much."""
+    stream = io.BytesIO()
+    description = {"descr": np.dtype(np.uint8).str, "fortran_order": False, "shape": (rows, *shape)}
+    np.lib.format.write_array_header_1_0(stream, description)
+    return stream.getvalue()
+
+
+def _size(rows: int, shape: tuple[int, ...]) -> int:
+    return len(_header(0, shape)) + rows * math.prod(shape)
+
+
+def _unfinished(path: Path) -> tuple[Path, Path]:
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    return partial, partial.with_suffix(".json")
+
+
+def _resume(stream: IO[bytes], shape: tuple[int, ...], record: Path, identity: str) -> Standing:
+    """Read where a killed stream stands; nowhere, if the record is of something else."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        found = json.loads(record.read_text())
+        if found.pop("identity") != identity:
+            logger.info("%s: of other settings or another source: begun anew", record)
+        elif os.fstat(stream.fileno()).st_size < _size(found["rows"], shape):
+            logger.warning("%s: promises more images than there are: begun anew", record)
+        else:
+            return Standing(**found)
+    # Before the rows that it promises are written over.
+    record.unlink(missing_ok=True)
+    return Standing()
+
+
+class _Saver:
+    """Brings the rows to the disk, and only then the record that promises them; in a thread."""
+
+    def __init__(
+        self, stream: IO[bytes], record: Path, identity: str, pool: ThreadPoolExecutor
+    ) -> None:
+        self.stream, self.record, self.identity, self.pool = stream, record, identity, pool
+        self.under_way: Future[None] | None = None
+        self.last = time.monotonic()
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self.last >= SAVE_SECONDS
+
+    def save(self, standing: Standing) -> None:
+        if self.under_way is not None:
+            self.under_way.result()
+        self.stream.flush()
+        content = json.dumps({"identity": self.identity, **asdict(standing)})
+        self.under_way = self.pool.submit(self._write, content)
+        self.last = time.monotonic()
+
+    def _write(self, content: str) -> None:
+        os.fsync(self.stream.fileno())
+        with write_whole(self.record) as temporary:
+            temporary.write_text(content)
+
+
+def _append_all(
+    pictures: Pictures, array: _GrowingArray, standing: Standing, save: _Saver, threads: int
+) -> None:
+    count, before, begun = len(pictures.names), standing.read, time.monotonic()
+    if before:
+        logger.info("goes on after %d of %d pictures", before, count)
+    rest = Pictures(pictures.names[before:], pictures.read)
+    bar = show_progress("train", total=count, initial=before)
+    with contextlib.closing(read_in_order(rest, threads)) as reads, bar:
+        for each in reads:
+            if each.image is None:
+                standing.skipped[each.name] = each.reason
+            else:
+                array.append(each.image)
+            standing.read, standing.rows = standing.read + 1, array.rows
+            bar.update()
+            last = standing.read == count
+            if last or save.is_due():
+                save.save(standing)
+                rate = (standing.read - before) / (time.monotonic() - begun)
+                report = "%d of %d pictures, %.0f images/s, threads: %d"
+                logger.info(report, standing.read, count, rate, threads)
