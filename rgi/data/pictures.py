@@ -37,11 +37,12 @@ def decode(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
-        image = _to_8_bits(ImageOps.exif_transpose(image), image.format)
+        ImageOps.exif_transpose(image, in_place=True)
+        image = _to_8_bits(image, image.format)
         if image.has_transparency_data:
             black = Image.new("RGBA", image.size, (0, 0, 0, 255))
             image = Image.alpha_composite(black, image.convert("RGBA"))
-        return image.convert("L" if image.mode in ("1", "L") else "RGB")
+        return _to_mode(image, "L" if image.mode in ("1", "L") else "RGB")
     except (UnreadableImageError, MemoryError):
         raise
     except Image.UnidentifiedImageError:
@@ -56,7 +57,8 @@ def to_pixels(image: Image.Image, crop: Crop, resolution: int, channels: int) ->
     Raises:
         UnreadableImageError: the box reaches outside the image.
     """
-    resized = crop_and_resize(image.convert("L" if channels == 1 else "RGB"), crop, resolution)
+    image = _to_mode(image, "L" if channels == 1 else "RGB")
+    resized = crop_and_resize(image, crop, resolution)
     return np.asarray(resized).reshape(resolution, resolution, channels)
 
 
@@ -135,6 +137,11 @@ def is_box(crop: Any) -> bool:
     if not isinstance(crop, dict) or set(crop) != {"box"} or len(crop["box"]) != 4:
         return False
     return min(crop["box"][:2]) >= 0 and min(crop["box"][2:]) >= 1
+
+
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    # Image.convert copies where there is nothing to convert.
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _to_8_bits(image: Image.Image, file_format: str | None) -> Image.Image:
