@@ -41,3 +41,20 @@ def test_a_wrong_option_of_the_benchmark_is_named(option):
     done = run("training.py", *option, "--device", "cpu")
     assert done.returncode == 1
     assert str(option[1]) in done.stderr.splitlines()[-1]
+
+
+def test_the_benchmark_of_preparation_writes_a_table_and_json(tmp_path):
+    options = ["--pictures", 60, "--resolution", 16, "--threads", 2, "--repeats", 2]
+    done = run("preparation.py", *options, "--json", tmp_path / "preparation.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "preparation.json").read_text())
+    assert {"cpu", "cores", "load_average"} <= found["machine"].keys()
+    (row,) = found["rows"]
+    assert (row["pictures"], row["threads"]) == (60, 2)
+    assert row["ratio"] > 0 and row["cpu_ratio"] > 0
+    for side in ("bare", "ours"):
+        assert len(row[side]["seconds"]) == len(row[side]["cpu_seconds"]) == 2
+        assert row[side]["images_per_second"] > 0
+    assert row["ours"]["reading_per_second"] > 0
+    assert 20 < row["ours"]["peak_memory_mib"] < 1024
+    assert done.stdout.splitlines()[-1].split()[:2] == ["60", "2"]

@@ -452,3 +452,38 @@ def test_twenty_thousand_pictures_take_little_memory(tmp_path):
     assert process.returncode == 0, process.stderr.read()
     assert (tmp_path / "out/train.npy").stat().st_size > 900 * 2**20
     assert 20 * 2**10 < peak < 256 * 2**10
+
+
+@pytest.mark.slow
+def test_snakemake_leaves_what_a_killed_job_has_read_to_the_next(tmp_path):
+    values = many_files(tmp_path / "in", 20_000)
+    tiny = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+    tiny["datasets"]["digits"] = values | {"resolution": 8}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny))
+
+    def snakemake(name):
+        directory = tmp_path / name
+        directory.mkdir(exist_ok=True)
+        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--nolock"]
+        command += ["--cores", "2", "--configfile", tmp_path / "config.yaml"]
+        return subprocess.Popen(
+            [*command, "--", "results/datasets/digits/train.npy"],
+            cwd=directory,
+            env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    made = Path("results/datasets/digits")
+    run = snakemake("killed")
+    while not (tmp_path / "killed" / made / RECORD).exists():
+        assert run.poll() is None
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert not (tmp_path / "killed" / made / "train.npy").exists()
+    assert snakemake("killed").wait() == 0
+    assert snakemake("whole").wait() == 0
+    log = (tmp_path / "killed/results/logs/dataset/digits.log").read_text()
+    assert "goes on after" in log and "threads: 2" in log
+    assert content(tmp_path / "killed" / made) == content(tmp_path / "whole" / made)
