@@ -477,6 +477,7 @@ def test_settings_of_a_table_hold_for_its_cases_alone(config):
 
     assert experiment.settings("mixed-large", "rgi")["critic_weight"] == 0
     assert "critic_weight" not in experiment.settings("block", "rgi")
+    assert set(experiment.table("anomaly-detection")) == {"datasets", "cases", "methods"}
 
 
 def test_detectors_need_a_metric_of_maps(config):
@@ -510,6 +511,8 @@ def test_a_detector_that_restores_nothing_is_not_for_inpainting(config):
 
 TABLES_OF = {
     "btad-03": {"anomaly-detection"},
+    "cars-small": {"inpainting"},
+    "celeba-small": {"inpainting"},
     "magnetic-tile": {"anomaly-detection"},
     "own-images": {"inpainting"},
     "solver": {"simulation", "solver"},

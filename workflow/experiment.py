@@ -79,7 +79,7 @@ class Experiment:
                 "lines": list(lines.items()),
                 "lam": str(table["lam"]),
             }
-        return table
+        return {key: table[key] for key in ("datasets", "cases", "methods")}
 
     def _simulated_cases(self, levels: list[float]) -> list[str]:
         """The one place that names a level's case; names hold no underscore of their own."""
