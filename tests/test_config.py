@@ -286,7 +286,12 @@ BAD = [
     ("no finite number", "methods.rgi.lam", [float("inf")], "methods.rgi.lam.0: inf"),
     ("a fill for what is given", "cases.own.fill", {"kind": "patch"}, "cases.own: .*'fill'"),
     ("no fill", "cases.x", {"corruption": "block", "size": 2}, "cases.x: 'fill' is a required"),
-    ("clean images as given", "tables.inpainting.cases", ["own"], "datasets.digits.source: 'digits' .*one with masks"),
+    (
+        "clean images as given",
+        "tables.inpainting.cases",
+        ["own"],
+        "datasets.digits.source: 'digits' .*one with masks",
+    ),
 ]
 
 
