@@ -51,6 +51,17 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
+def check_sha256(path: Path, expected: str, name: object) -> None:
+    """Compare a file's SHA-256 with what it must be; `name` is what the message calls the file.
+
+    Raises:
+        InputError: it has another.
+    """
+    found = sha256_of(path)
+    if found != expected.lower():
+        raise InputError(f"{name}: sha256 is {found}; expected {expected.lower()}")
+
+
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays to one .npz file, whole or not at all."""
     with write_whole(path) as temporary:
