@@ -56,6 +56,7 @@ rule all:
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/importing.smk"
 include: "workflow/rules/cases.smk"
 
 

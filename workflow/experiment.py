@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +176,7 @@ class Experiment:
     def datasets_with(self, *beside: str) -> str:
         """A regular expression of the data sets that have these files beside test.npy, no other."""
         found = [name for name in self.config["datasets"] if self.beside_test(name) == beside]
-        return "|".join(name.replace(".", r"\.") for name in found) or "$."  # matches nothing
+        return _any_of(found)
 
     def archives(self, dataset: str) -> list[str]:
         """What a data set is made of: the user's own files or folders, or files to download."""
@@ -202,6 +203,52 @@ class Experiment:
         else:
             files = self.archives(owner.removeprefix("own-"))
         return next(file for file in files if unpacked_name(file) == name)
+
+    def imported(self, dataset: str) -> Mapping[str, Any] | None:
+        """The key `import` of a data set's generator, if it is not trained here."""
+        return self.config["generators"].get(dataset, {}).get("import")
+
+    def generators(self, kind: str) -> str:
+        """A regular expression of the data sets whose generator is `trained`, or comes from a file.
+
+        Which comes with a discriminator or `alone`.
+        """
+        found = [name for name in self.config["generators"] if self._origin(name) == kind]
+        return _any_of(found)
+
+    def _origin(self, dataset: str) -> str:
+        if self.imported(dataset) is None:
+            return "trained"
+        return "imported" if self.discriminator(dataset) else "alone"
+
+    def discriminator(self, dataset: str) -> list[str]:
+        """The discriminator's file, if there is one."""
+        entry = self.imported(dataset)
+        alone = entry and entry["format"] == "rgi" and "discriminator" not in entry
+        return [] if alone else [f"results/generators/{dataset}/discriminator.pt"]
+
+    def weights(self, dataset: str) -> dict[str, str]:
+        """The file of each imported network: the user's own, or one that is downloaded."""
+        return {
+            name: entry.get("file") or f"results/downloads/generators/{dataset}/{name}.pt"
+            for name, entry in self.weights_entries(dataset).items()
+        }
+
+    def weights_options(self, dataset: str) -> list[str]:
+        """How the script is told which files to import."""
+        options = ["--format", self.imported(dataset)["format"]]
+        entries, files = self.weights_entries(dataset), self.weights(dataset)
+        for name, option in ("generator", "--sha256"), ("discriminator", "--discriminator-sha256"):
+            if name in entries:
+                options += [f"--{name}", files[name]]
+                options += [option, entries[name]["sha256"]] if "sha256" in entries[name] else []
+        return options
+
+    def weights_entries(self, dataset: str) -> dict[str, Mapping[str, Any]]:
+        """What the config says of each imported network's file."""
+        entry = self.imported(dataset)
+        judging = entry.get("discriminator")
+        return {"generator": entry} | ({} if judging is None else {"discriminator": judging})
 
     def backbone(self, method: str) -> list[str]:
         """The user's own file of a detector's pretrained weights, if there is one."""
@@ -238,14 +285,9 @@ class Experiment:
 
     def family(self, name: str) -> str:
         """A regular expression of a family's methods, but those whose lambdas go together."""
-        return (
-            "|".join(
-                m.name.replace(".", r"\.")
-                for m in self.methods.values()
-                if m.family == name and not m.together
-            )
-            or "$."
-        )  # matches nothing
+        return _any_of(
+            [m.name for m in self.methods.values() if m.family == name and not m.together]
+        )
 
     def asked(self, family: str) -> list[Method]:
         """A family's methods that some table names."""
@@ -287,6 +329,7 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
         _check_backbone(method, source)
     _check_mirror(config["mirror"], source)
     _check_tables(experiment, source)
+    _check_judged(experiment, source)
     _check_metrics(experiment, source)
     return experiment
 
@@ -299,6 +342,11 @@ def as_json(value: object) -> str:
 def _listed(archive: str | list[str] | None) -> list[str]:
     """The key `archive` as a list."""
     return [archive] if isinstance(archive, str) else list(archive or [])
+
+
+def _any_of(names: Sequence[str]) -> str:
+    """A regular expression of some names."""
+    return "|".join(map(re.escape, names)) or "$."  # matches nothing
 
 
 def lam_options(lams: Sequence[str], files: Sequence[str]) -> list[str]:
@@ -410,6 +458,9 @@ def _check_generators(config: Mapping[str, Any], source: str) -> None:
     for name, generator in config["generators"].items():
         if name not in config["datasets"]:
             raise _error(source, ("generators", name), name, ", ".join(config["datasets"]))
+        if "import" in generator:
+            _check_import(generator["import"], name, source)
+            continue
         levels = config["datasets"][name]["resolution"].bit_length() - 2
         if len(generator["widths"]) != levels:
             raise _error(
@@ -419,6 +470,30 @@ def _check_generators(config: Mapping[str, Any], source: str) -> None:
                 f"{levels} numbers, one per level from 4 x 4 to the data set's resolution",
             )
         _check_batch(config, name, source)
+
+
+def _check_import(entry: Mapping[str, Any], name: str, source: str) -> None:
+    for path, part in ((), entry), (("discriminator",), entry.get("discriminator", {})):
+        file = part.get("file")
+        if file is not None and not Path(file).is_file():
+            key = ("generators", name, "import", *path, "file")
+            raise _error(source, key, file, "an existing file")
+
+
+def _check_judged(experiment: Experiment, source: str) -> None:
+    """Some methods need a discriminator, which an imported generator may come without."""
+    for table in experiment.tables():
+        for dataset, case, name in experiment.rows(table):
+            method = experiment.methods[name]
+            if method.family != "inversion" or experiment.discriminator(dataset):
+                continue
+            known = configured(method.preset, experiment.settings(case, name))
+            if known.needs_discriminator:
+                raise InputError(
+                    f"{source}: generators.{dataset}.import: key 'discriminator' is missing, which "
+                    f"method {name!r} needs; or set its critic_weight, explore_critic_weight and "
+                    "feature_weight to 0"
+                )
 
 
 def _check_batch(config: Mapping[str, Any], name: str, source: str) -> None:

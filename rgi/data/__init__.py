@@ -2,7 +2,7 @@
 
 from rgi.data.archives import unpack, unpacked_name
 from rgi.data.arrays import open_images, open_masks, to_floats, to_tensor, to_uint8
-from rgi.data.downloads import download
+from rgi.data.downloads import download, download_weights
 from rgi.data.kinds import open_groups, open_kinds, save_names
 from rgi.data.preparation import companions, prepare
 from rgi.data.preview import save_preview
@@ -16,6 +16,7 @@ __all__ = [
     "Publication",
     "companions",
     "download",
+    "download_weights",
     "open_groups",
     "open_images",
     "open_kinds",

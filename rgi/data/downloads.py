@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from rgi.data.publications import PUBLICATIONS, Archive, Publication
 from rgi.errors import InputError
-from rgi.files import DAMAGED_ZIP, md5_of, sha256_of, write_whole
+from rgi.files import DAMAGED_ZIP, check_sha256, md5_of, sha256_of, write_whole
 from rgi.settings import choose
 
 _PATIENCE = (10, 60)  # seconds until a server answers, and between two pieces
@@ -75,6 +75,36 @@ def download(source: str, name: str, path: Path, mirror: str | None = None) -> N
         f"{publication.by_hand}; put it at {path}, or set `mirror:` to a folder or base URL that "
         f"holds {place}, or the data set's `archive:` to a copy"
     )
+
+
+def download_weights(url: str, sha256: str, path: Path, mirror: str | None = None) -> None:
+    """Write a file of trained networks to `path`, whole or not at all; goes on as `download` does.
+
+    Args:
+        url: where it is published.
+        sha256: what its bytes must have, wherever they come from.
+        path: where to.
+        mirror: a folder or base URL that holds it as generators/NAME.
+
+    Raises:
+        InputError: it cannot be had, or has other bytes.
+    """
+    name = url.rsplit("/", 1)[-1]
+    place = f"generators/{name}"
+    address = url if mirror is None else f"{mirror.rstrip('/')}/{place}"
+    file = Archive(name, (url,), f"sha256:{sha256.lower()}", known_by="the config", size=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if "://" in address:
+            _fetch_whole(address, file, path)
+        else:
+            check_sha256(Path(address), sha256, address)
+            _copy(Path(address), file, path)
+    except (requests.RequestException, OSError, InputError) as error:
+        raise InputError(
+            f"{address}: cannot be had ({' '.join(str(error).split())}); set `mirror:` to a folder "
+            f"or base URL that holds {place}, or the import's `file:` to a copy of the file"
+        ) from None
 
 
 def provenance(source: str, paths: Sequence[str]) -> dict[str, Any]:

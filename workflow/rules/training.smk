@@ -18,6 +18,8 @@ rule generator:
         "results/logs/generator/{dataset}.log",
     benchmark:
         "results/benchmarks/generator/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=experiment.generators("trained"),
     priority: 1
     conda:
         "../../envs/rgi.yaml"

@@ -19,12 +19,14 @@ def main(
     *,
     case: Annotated[Path, typer.Option(help="cases/{dataset}/{case}.npz")],
     generator: Annotated[Path, typer.Option(help="generator.pt")],
-    discriminator: Annotated[Path, typer.Option(help="discriminator.pt; read if needed")],
     method: Annotated[str, typer.Option(help="a preset in rgi.inversion.METHODS")],
     first: Annotated[int, typer.Option(help="first row of the shard")],
     last: Annotated[int, typer.Option(help="row after the last one of the shard")],
     output: Annotated[list[Path], typer.Option(help="a restoration file for each --lam")],
     lam: Annotated[list[str], typer.Option(help="lambda as in the config, or none")],
+    discriminator: Annotated[
+        Path | None, typer.Option(help="discriminator.pt; read if needed")
+    ] = None,
     settings: Annotated[str, typer.Option(help="what differs from the preset, as JSON")] = "{}",
     seed: Annotated[int, typer.Option(min=0, help="draws the starts")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -46,6 +48,8 @@ def main(
     chosen = configured(method, parse_json(settings))
     where = choose_device(device)
     network = load_generator(generator).to(where)
+    if chosen.needs_discriminator and discriminator is None:
+        raise InputError(f"--discriminator: missing; {method} needs it")
     critic = load_discriminator(discriminator).to(where) if chosen.needs_discriminator else None
     index = arrays["index"][rows]
     restorations = invert_grid(

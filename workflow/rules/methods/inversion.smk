@@ -3,7 +3,8 @@
 INVERSION_INPUT = {
     "case": "results/cases/{dataset}/{case}.npz",
     "generator": "results/generators/{dataset}/generator.pt",
-    "discriminator": "results/generators/{dataset}/discriminator.pt",
+    # None beside a generator that was imported alone.
+    "discriminator": lambda wildcards: experiment.discriminator(wildcards.dataset),
 }
 INVERSION_RESOURCES = {
     "mem_mb": lambda wildcards, attempt: (
@@ -23,10 +24,13 @@ INVERSION_PARAMS = {
         wildcards.dataset, wildcards.case, int(wildcards.shard)
     ),
     "seed": config["seed"],
+    "discriminator": lambda wildcards, input: (
+        ["--discriminator", *input.discriminator] if input.discriminator else []
+    ),
 }
 INVERSION_COMMAND = (
     "python $SCRIPTS/restore_inversion.py --case {input.case:q} --generator {input.generator:q}"
-    " --discriminator {input.discriminator:q} --method {params.preset}"
+    " {params.discriminator:q} --method {params.preset}"
     " --settings {params.settings:q} --first {params.rows[0]} --last {params.rows[1]}"
     " --seed {params.seed} --device {resources.device} --threads {threads}"
     " --memory {resources.memory_mb} {params.files:q} > {log:q} 2>&1"
