@@ -409,9 +409,10 @@ def test_the_masks_of_a_public_set_are_a_library(config):
     experiment = read_experiment(config, "own.yaml")
     assert experiment.collected("real") == ["results/libraries/mvtec-ad.zip"]
     assert experiment.library("real") is None and experiment.collected("block") == []
-    case = experiment.case("real")
+    case = experiment.case("digits", "real")
     assert case["path"] == "results/libraries/mvtec-ad.zip" and "source" not in case
-    assert experiment.case("block") == config["cases"]["block"]
+    block = experiment.case("digits", "block")
+    assert block | {"per_dataset": {}} == config["cases"]["block"]
 
 
 def test_another_library_of_masks_is_another_case(config, tmp_path):
@@ -580,3 +581,18 @@ def test_defaults_and_bounds_are_documented():
     assert not list(undocumented(schema, "config"))
     for name, definition in schema["$defs"].items():
         assert not list(undocumented(definition, name))
+
+
+def test_a_case_may_be_another_on_some_data_sets(config):
+    config["cases"]["block"]["per_dataset"] = {"brick": {"size": 9}}
+    config["cases"]["random"]["per_dataset"] = {"digits": {"fraction": 0.5}}
+    experiment = read_experiment(copy.deepcopy(config), "own.yaml")
+    assert experiment.case("digits", "block")["size"] == 6
+    assert experiment.case("brick", "block") == experiment.case("digits", "block") | {"size": 9}
+    assert experiment.case("digits", "random")["fraction"] == 0.5
+    config["cases"]["block"]["per_dataset"]["brick"]["size"] = 17
+    with pytest.raises(InputError, match="cases.block.size: 17 .* resolution of data set brick"):
+        read_experiment(copy.deepcopy(config), "own.yaml")
+    config["cases"]["block"]["per_dataset"] = {"bricks": {"size": 9}}
+    with pytest.raises(InputError, match="block.per_dataset: 'bricks' .* digits, brick"):
+        read_experiment(config, "own.yaml")

@@ -133,25 +133,30 @@ class Experiment:
         source = self.config["cases"][case].get("source")
         return [] if source is None else [f"results/libraries/{source}.zip"]
 
-    def case(self, case: str) -> Mapping[str, Any]:
-        """A case's settings, as the library reads them."""
-        entry = {k: v for k, v in self.config["cases"][case].items() if k != "source"}
-        for path in self.collected(case):
+    def case(self, dataset: str, name: str) -> dict[str, Any]:
+        """A case's settings on one data set, as the library reads them."""
+        entry = {k: v for k, v in self.config["cases"][name].items() if k != "source"}
+        for path in self.collected(name):
             entry["path"] = path
-        return entry
+        return entry | entry.pop("per_dataset", {}).get(dataset, {})
 
-    def simulated(self, case: str) -> Mapping[str, Any]:
+    def simulated(self, dataset: str, case: str) -> Mapping[str, Any]:
         """Settings of a simulation's case at any level: its corruption and how many images."""
-        return {**self.case(case), "images": self.config["tables"]["simulation"]["images"]}
+        return {
+            **self.case(dataset, case),
+            "images": self.config["tables"]["simulation"]["images"],
+        }
 
     def as_published(self) -> list[str]:
         """The `dataset/case` of the inpainting table that are set up as in the RGI paper."""
-        table, datasets, cases = (self.config[key] for key in ("tables", "datasets", "cases"))
+        table, datasets = self.config["tables"], self.config["datasets"]
         return [
             f"{dataset}/{case}"
             for dataset in table["inpainting"]["datasets"]
             for case in table["inpainting"]["cases"]
-            if is_as_published(dataset, datasets[dataset]["resolution"], case, cases[case])
+            if is_as_published(
+                dataset, datasets[dataset]["resolution"], case, self.case(dataset, case)
+            )
         ]
 
     def images(self, dataset: str, case: str) -> int:
@@ -541,6 +546,10 @@ def _check_dataset(config: Mapping[str, Any], name: str, source: str) -> None:
 
 def _check_case(experiment: Experiment, name: str, source: str) -> None:
     case, path = experiment.config["cases"][name], ("cases", name)
+    for dataset in case.get("per_dataset", ()):
+        if dataset not in experiment.config["datasets"]:
+            names = ", ".join(experiment.config["datasets"])
+            raise _error(source, (*path, "per_dataset"), dataset, names)
     low, high = case.get("area", (0, 1))
     if low > high:
         raise _error(source, (*path, "area"), [low, high], "the least area first")
@@ -569,7 +578,7 @@ def _check_tables(experiment: Experiment, source: str) -> None:
             if dataset not in config["generators"]:
                 raise InputError(f"{source}: generators: no entry for data set {dataset!r}")
             for case in table.get("cases") or [table["case"]]:
-                _check_block(config, dataset, case, source)
+                _check_block(experiment, dataset, case, source)
                 if name in ("inpainting", "anomaly-detection"):
                     _check_given(config, name, dataset, case, source)
     checks = {
@@ -617,11 +626,9 @@ def _check_given(
         raise _error(source, ("tables", table, "cases"), case, allowed)
 
 
-def _check_block(config: Mapping[str, Any], dataset: str, case: str, source: str) -> None:
-    size, resolution = (
-        config["cases"][case].get("size", 0),
-        config["datasets"][dataset]["resolution"],
-    )
+def _check_block(experiment: Experiment, dataset: str, case: str, source: str) -> None:
+    size = experiment.case(dataset, case).get("size", 0)
+    resolution = experiment.config["datasets"][dataset]["resolution"]
     if size > resolution:
         allowed = f"at most {resolution}, the resolution of data set {dataset}"
         raise _error(source, ("cases", case, "size"), size, allowed)
@@ -692,20 +699,20 @@ def _check_solver(experiment: Experiment, table: Mapping[str, Any], source: str)
             allowed = "data sets without masks, whose images are clean"
             raise _error(source, (*path, "datasets"), dataset, allowed)
         if table["levels"]:
-            _check_level(config, dataset, table["levels"], source)
+            _check_level(experiment, dataset, table["levels"], source)
     for line, methods in table["lines"].items():
         for name in methods:
             _check_inverts(experiment, name, source, (*path, "lines", line))
             _check_on_grid(experiment.methods[name], table["lam"], source)
 
 
-def _check_level(config: Mapping[str, Any], dataset: str, levels: list[float], source: str) -> None:
+def _check_level(experiment: Experiment, dataset: str, levels: list[float], source: str) -> None:
     """The solver's levels are of the simulation table's case, on another generator's images too."""
-    simulation = config["tables"]["simulation"]
+    simulation = experiment.config["tables"]["simulation"]
     if simulation is None:
         allowed = "[] without the table simulation, whose case the levels are of"
         raise _error(source, ("tables", "solver", "levels"), levels, allowed)
-    _check_block(config, dataset, simulation["case"], source)
+    _check_block(experiment, dataset, simulation["case"], source)
 
 
 def _check_on_grid(method: Method, lam: float, source: str) -> None:

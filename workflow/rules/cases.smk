@@ -50,7 +50,7 @@ rule case:
             for option, path in zip(("--masks", "--kinds", "--groups"), input.given)
             for word in (option, path)
         ],
-        settings=lambda wildcards: as_json(experiment.case(wildcards.case)),
+        settings=lambda wildcards: as_json(experiment.case(wildcards.dataset, wildcards.case)),
         library=lambda wildcards: experiment.library(wildcards.case),
         seed=config["seed"],
     shell:
@@ -83,7 +83,7 @@ rule simulation:
         ),
         runtime=30,
     params:
-        settings=lambda wildcards: as_json(experiment.simulated(wildcards.case)),
+        settings=lambda wildcards: as_json(experiment.simulated(wildcards.dataset, wildcards.case)),
         library=lambda wildcards: experiment.library(wildcards.case),
         seed=config["seed"],
     shell:
