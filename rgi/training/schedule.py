@@ -68,6 +68,10 @@ class Schedule:
         """Images shown in the whole training."""
         return self._images[-1]
 
+    def images_of(self, level: int) -> int:
+        """Images shown at one level."""
+        return self._images[level + 1] - self._images[level]
+
     def at(self, step: int) -> Position:
         """Say what the step, counted from 0, has to do."""
         number = max(n for n, start in enumerate(self._starts[:-1]) if start <= step)
