@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-slow lint lock clean environment anomalib
+.PHONY: help demo plan test test-slow lint lock clean environment anomalib
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,6 +36,12 @@ demo: $(STAMP) ## run the default experiment: tables, figures and reports/report
 	  snakemake --nolock --cores $(CORES) \
 	  || { status=$$?; [ $$status != 75 ] || echo "error: another 'make demo' or a job of it is still at work here; wait for it or stop it"; exit $$status; }
 	@echo "open reports/report.html"
+
+# Rates measured elsewhere: INVERSION=... TRAINING=..., files that the benchmarks wrote with --json.
+plan: $(STAMP) ## what an experiment will cost: make plan EXPERIMENT=experiments/paper.yaml
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)" $(BIN)/python workflow/plan.py \
+	  $(if $(EXPERIMENT),--configfile $(EXPERIMENT)) \
+	  $(if $(INVERSION),--inversion $(INVERSION)) $(if $(TRAINING),--training $(TRAINING))
 
 test: $(STAMP) ## run the fast tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(CORES) --dist loadfile
