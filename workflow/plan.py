@@ -24,6 +24,7 @@ import yaml
 from experiment import Experiment, read_experiment
 
 from rgi.command import run
+from rgi.data import PUBLICATIONS
 from rgi.errors import InputError
 from rgi.files import write_whole
 from rgi.inversion.methods import configured
@@ -45,14 +46,21 @@ from rgi.training import read_training
 
 ROOT = Path(__file__).parent.parent
 MEASURED = (16, 32, 64, 128)  # resolutions that both benchmarks know
-# Training images of sources whose number is known beforehand; None: as many as `train` says.
-TRAINED = {"celeba": 200_599, "cars": 8144, "lsun-bedroom": 3_033_042, "btad": 900, "digits": 1797}
+# Images of sources whose number is known beforehand: all but those that are held out are for
+# training, or (no key to hold out) the part for training.
+IMAGES = {
+    "digits": (1797, "test"),
+    "celeba": (202_599, "held_out"),
+    "cars": (8144, None),
+    "lsun-bedroom": (3_033_042, None),
+    "btad": (1000, "test"),
+}
 
 
 UNCERTAIN = """\
 Hours are those of the networks' layers, at most (L-BFGS may stop early), and of nothing else; the
 range is that of the rates measured: another machine, another load or a resolution that was not
-measured may lie outside. Disk: arrays and networks, at most, without downloads."""
+measured may lie outside. Disk: downloads, arrays and networks, at most."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,11 @@ class Bill:
 
     def _size(self, job: Job) -> int:
         """Bytes of the job's files; 0 for tables, figures and logs."""
+        if job.rule == "archive":
+            file = PUBLICATIONS[job.wildcards["source"]].file(job.wildcards["file"])
+            return round(file.size * 1e6)
+        if job.rule == "weights":
+            raise InputError("size not known beforehand")
         dataset = job.wildcards.get("dataset")
         if dataset is None:
             return 0
@@ -157,7 +170,10 @@ class Bill:
     def _trained(self, dataset: str) -> int:
         """Training images, at most."""
         entry = self.experiment.config["datasets"][dataset]
-        known = [n for n in (TRAINED.get(entry["source"]), entry.get("train")) if n is not None]
+        known = [entry["train"]] if entry.get("train") else []
+        if entry["source"] in IMAGES:
+            count, held_out = IMAGES[entry["source"]]
+            known.append(count - (entry[held_out] if held_out else 0))
         if not known:
             raise InputError(f"how many images {dataset} has for training is not known beforehand")
         return min(known)
