@@ -17,7 +17,9 @@ import experiment as experiment_module  # noqa: E402
 from experiment import read_experiment  # noqa: E402
 
 from rgi.errors import InputError  # noqa: E402
+from rgi.inversion.methods import configured  # noqa: E402
 from rgi.models.progressive import GROUP  # noqa: E402
+from rgi.reporting.published import published_lambda  # noqa: E402
 
 # Cases that the default config lacks and some of the mistakes below need.
 CASES = {
@@ -521,6 +523,7 @@ TABLES_OF = {
     "celeba-small": {"inpainting"},
     "magnetic-tile": {"anomaly-detection"},
     "own-images": {"inpainting"},
+    "paper": {"inpainting", "anomaly-detection", "simulation"},
     "solver": {"simulation", "solver"},
     "training-size": {"anomaly-detection"},
 }
@@ -596,3 +599,29 @@ def test_a_case_may_be_another_on_some_data_sets(config):
     config["cases"]["block"]["per_dataset"] = {"bricks": {"size": 9}}
     with pytest.raises(InputError, match="block.per_dataset: 'bricks' .* digits, brick"):
         read_experiment(config, "own.yaml")
+
+
+def test_the_papers_experiment_is_set_up_as_published(config):
+    """Every case of its table 1, with the lambdas that it chose on the grid."""
+    overlay = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
+    experiment = read_experiment(merged(config, overlay), "paper")
+    sets, cases = ("celeba", "cars", "lsun-bedroom"), ("block", "random")
+    assert experiment.as_published() == [f"{name}/{case}" for name in sets for case in cases]
+    for name in ("rgi", "r-rgi"):
+        grid = {float(lam) for lam in experiment.methods[name].lams}
+        chosen = {
+            published_lambda(dataset, case, name, metric)
+            for dataset in sets
+            for case in cases
+            for metric in ("psnr", "ssim")
+        }
+        assert chosen <= grid
+    assert (
+        experiment.images("celeba", "block") == experiment.images("btad-03", "crack-mvtec") == 100
+    )
+    for method in experiment.methods.values():
+        if method.family == "inversion" and "profile" not in method.name:
+            schedule = configured(method.preset, method.settings)
+            steps = sum(steps for _, steps in schedule.stages) + schedule.weights_iterations
+            assert steps == (1000 if method.name in ("l1", "l2") else 2000)
+            assert schedule.weights_learning_rate == 1e-5 or not schedule.learns_weights

@@ -60,7 +60,8 @@ IMAGES = {
 UNCERTAIN = """\
 Hours are those of the networks' layers, at most (L-BFGS may stop early), and of nothing else; the
 range is that of the rates measured: another machine, another load or a resolution that was not
-measured may lie outside. Disk: downloads, arrays and networks, at most."""
+measured may lie outside. Disk: downloads, arrays and networks, at most; what is unpacked is
+deleted after use."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,13 @@ class Bill:
     def _size(self, job: Job) -> int:
         """Bytes of the job's files; 0 for tables, figures and logs."""
         if job.rule == "archive":
-            file = PUBLICATIONS[job.wildcards["source"]].file(job.wildcards["file"])
-            return round(file.size * 1e6)
+            return self._download(job.wildcards["source"], job.wildcards["file"])
+        if job.rule == "unpack":  # at least: how far it was packed is not known beforehand
+            packed = Path(self.experiment.packed("{owner}/{file}".format(**job.wildcards)))
+            known = job.wildcards["owner"] in PUBLICATIONS
+            return (
+                self._download(packed.parent.name, packed.name) if known else packed.stat().st_size
+            )
         if job.rule == "weights":
             raise InputError("size not known beforehand")
         dataset = job.wildcards.get("dataset")
@@ -136,6 +142,9 @@ class Bill:
             files = len(restored.lams) if restored.together else 1
             return files * restoration_bytes(self._images(job), *shape)
         return 0
+
+    def _download(self, source: str, name: str) -> int:
+        return round(PUBLICATIONS[source].file(name).size * 1e6)
 
     def _case(self, job: Job) -> str:
         names = [job.wildcards[key] for key in ("case", "level") if key in job.wildcards]
@@ -224,7 +233,7 @@ def read_config(configfiles: Sequence[Path]) -> Experiment:
 
 
 def measure(experiment: Experiment, folder: Path) -> tuple[Path, Path]:
-    """Run both benchmarks for a minute or so; their reports."""
+    """Run both benchmarks briefly; their reports."""
     device = experiment.config["device"]
     asked = {experiment.config["datasets"][name]["resolution"] for name in experiment.datasets()}
     pixels = {min(MEASURED, key=lambda side: (abs(side - one), -side)) for one in asked}
