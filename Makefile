@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
 STAMP := $(VENV)/.installed
+EXPERIMENTS := $(basename $(notdir $(wildcard experiments/*.yaml)))
 
-.PHONY: help demo plan test test-slow lint lock clean environment anomalib
+.PHONY: help demo $(EXPERIMENTS) plan test test-slow lint lock clean environment anomalib
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+.*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
 
 environment: $(STAMP) ## create the virtual environment from requirements.lock
 
@@ -29,12 +30,13 @@ $(VENV)/.anomalib: $(STAMP) requirements-anomalib.lock
 	@touch $@
 
 # The kernel drops this lock with its process, so a killed run needs no unlocking.
-demo: $(STAMP) ## run the default experiment: tables, figures and reports/report.html
+demo $(EXPERIMENTS): $(STAMP) ## run config.yaml, or experiments/NAME.yaml as `make NAME`; MIRROR=FOLDER instead of downloads
 	@command -v flock > /dev/null || { echo "error: flock is missing; on Debian: apt-get install util-linux"; exit 1; }
 	@mkdir -p .snakemake
 	@PATH="$(CURDIR)/$(BIN):$$PATH" flock --nonblock --conflict-exit-code 75 .snakemake/demo.lock \
-	  snakemake --nolock --cores $(CORES) \
-	  || { status=$$?; [ $$status != 75 ] || echo "error: another 'make demo' or a job of it is still at work here; wait for it or stop it"; exit $$status; }
+	  snakemake --nolock --cores $(CORES) $(if $(filter-out demo,$@),--configfile experiments/$@.yaml) \
+	  $(if $(MIRROR),--config mirror=$(MIRROR)) \
+	  || { status=$$?; [ $$status != 75 ] || echo "error: another experiment or a job of it is still at work here; wait for it or stop it"; exit $$status; }
 	@echo "open reports/report.html"
 
 # Rates measured elsewhere: INVERSION=... TRAINING=..., files that the benchmarks wrote with --json.
