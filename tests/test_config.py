@@ -219,7 +219,7 @@ BAD = [
         "a case of two tables",
         "tables.anomaly-detection.cases",
         ["block"],
-        "anomaly-detection.cases: 'block' .* of no other table",
+        "anomaly-detection.cases: 'block' .* unless tables.anomaly-detection.settings is null",
     ),
     ("a lambda that is nothing", "methods.rgi.lam", [1e-300], "1e-300 is less than the minimum"),
     ("together without lambda", "methods.l2.together", True, "l2.together: l2 has no lambda"),
@@ -486,6 +486,27 @@ def test_settings_of_a_table_hold_for_its_cases_alone(config):
     assert experiment.settings("mixed-large", "rgi")["critic_weight"] == 0
     assert "critic_weight" not in experiment.settings("block", "rgi")
     assert set(experiment.table("anomaly-detection")) == {"datasets", "cases", "methods"}
+
+
+@pytest.mark.parametrize("settings", [None, {"rgi": None, "r-rgi": None}])
+def test_an_overlay_takes_a_table_s_settings_back(config, settings):
+    own = {"tables": {"anomaly-detection": {"settings": settings}}}
+    experiment = read_experiment(merged(config, own), "own.yaml")
+
+    for name in ("rgi", "r-rgi"):
+        found = experiment.settings("mixed-large", name)
+        assert found == experiment.methods[name].settings
+
+
+def test_table_2_at_the_paper_s_scale_has_the_paper_s_schedules(config):
+    """The default experiment's shorter ones must not come through."""
+    btad = yaml.safe_load((ROOT / "experiments/btad-03.yaml").read_text())
+    experiment = read_experiment(merged(config, btad), "btad-03.yaml")
+    rgi, r_rgi = (configured(name, experiment.settings("crack", name)) for name in ("rgi", "r-rgi"))
+
+    assert rgi.stages == ((1, 2000),) and r_rgi.stages == ((1, 500),)
+    assert r_rgi.weights_iterations == 1500 and r_rgi.weights_learning_rate == 1e-5
+    assert {m.explore_lam for m in (rgi, r_rgi)} == {m.critic_weight for m in (rgi, r_rgi)} == {0}
 
 
 def test_detectors_need_a_metric_of_maps(config):

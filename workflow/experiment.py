@@ -265,11 +265,11 @@ class Experiment:
         own = self.methods[method].settings
         return {**own, **self._changed(case).get(method, {})}
 
-    def _changed(self, case: str) -> Mapping[str, Any]:
+    def _changed(self, case: str) -> Mapping[str, Mapping[str, Any]]:
         detection = self.config["tables"]["anomaly-detection"]
         if "_" in case:  # only a simulation's case has a level in its name
-            return self.config["tables"]["simulation"]["settings"]
-        return detection["settings"] if detection and case in detection["cases"] else {}
+            return _by_method(self.config["tables"]["simulation"])
+        return _by_method(detection) if detection and case in detection["cases"] else {}
 
     def shards(self, dataset: str, case: str) -> range:
         """Numbers of the shards of a case."""
@@ -337,6 +337,11 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
     _check_judged(experiment, source)
     _check_metrics(experiment, source)
     return experiment
+
+
+def _by_method(table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """A table's settings of methods; an overlay may have set some or all of them to null."""
+    return {name: changed for name, changed in (table["settings"] or {}).items() if changed}
 
 
 def as_json(value: object) -> str:
@@ -652,15 +657,15 @@ def _check_detection(experiment: Experiment, table: Mapping[str, Any], source: s
     others = [tables[name] for name in ("inpainting", "solver") if tables[name] is not None]
     shown = {case for other in others for case in other["cases"]}
     shared = [case for case in table["cases"] if case in shown]
-    if table["settings"] and shared:
-        allowed = "cases of no other table, since this one has settings of its own"
+    if _by_method(table) and shared:
+        allowed = "cases of no other table, unless tables.anomaly-detection.settings is null"
         raise _error(source, ("tables", "anomaly-detection", "cases"), shared[0], allowed)
 
 
 def _check_changed(experiment: Experiment, table: str, source: str) -> None:
     """The settings that a table's methods have in place of their own."""
     path = ("tables", table, "settings")
-    for name, settings in experiment.config["tables"][table]["settings"].items():
+    for name, settings in _by_method(experiment.config["tables"][table]).items():
         _check_inverts(experiment, name, source, path)
         method = experiment.methods[name]
         schema = _schema("methods/inversion")["properties"]["settings"]
