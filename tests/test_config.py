@@ -196,30 +196,24 @@ BAD = [
         "methods.padim.settings.backbone_weights: 'nowhere.pth' .*; allowed: an existing file",
     ),
     ("unknown setting", "methods.l2.settings.lr", 0.1, "methods.l2.settings: .*'lr'"),
-    ("no method", "tables.simulation.settings.magic", {}, "methods that invert: l2, l1"),
+    ("no method", "cases.simulation.settings.magic", {}, "methods that invert: l2, l1"),
     (
         "a simulation's schedule",
-        "tables.simulation.settings.rgi.stages",
+        "cases.simulation.settings.rgi.stages",
         [[1, 9], [2, 9]],
         "settings.rgi: rgi: stages .* must not increase",
     ),
     (
         "a simulation's unknown fidelity",
-        "tables.simulation.settings.l2.fidelity",
+        "cases.simulation.settings.l2.fidelity",
         "l3",
         "settings.l2.fidelity: 'l3' is not one of",
     ),
     (
         "a detection's schedule",
-        "tables.anomaly-detection.settings.rgi.stages",
+        "cases.mixed-large.settings.rgi.stages",
         [[1, 9], [2, 9]],
-        "anomaly-detection.settings.rgi: rgi: stages .* must not increase",
-    ),
-    (
-        "a case of two tables",
-        "tables.anomaly-detection.cases",
-        ["block"],
-        "anomaly-detection.cases: 'block' .* unless tables.anomaly-detection.settings is null",
+        "mixed-large.settings.rgi: rgi: stages .* must not increase",
     ),
     ("a lambda that is nothing", "methods.rgi.lam", [1e-300], "1e-300 is less than the minimum"),
     ("together without lambda", "methods.l2.together", True, "l2.together: l2 has no lambda"),
@@ -304,15 +298,16 @@ def overlay(key, value):
 
 
 def merged(base, change):
+    """As Snakemake does it: what `change` holds is copied."""
     for key, value in change.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        base[key] = merged(base[key], value) if both else value
+        own = base.get(key) if isinstance(base.get(key), dict) else {}
+        base[key] = merged(own, value) if isinstance(value, dict) else value
     return base
 
 
 @pytest.fixture
 def config():
-    found = yaml.safe_load((ROOT / "config.yaml").read_text())
+    found = merged({}, yaml.safe_load((ROOT / "config.yaml").read_text()))  # no anchors left
     found["cases"] |= copy.deepcopy(CASES)
     return found
 
@@ -414,7 +409,7 @@ def test_the_masks_of_a_public_set_are_a_library(config):
     case = experiment.case("digits", "real")
     assert case["path"] == "results/libraries/mvtec-ad.zip" and "source" not in case
     block = experiment.case("digits", "block")
-    assert block | {"per_dataset": {}} == config["cases"]["block"]
+    assert block | {"per_dataset": {}, "settings": {}} == config["cases"]["block"]
 
 
 def test_another_library_of_masks_is_another_case(config, tmp_path):
@@ -479,23 +474,21 @@ def test_levels_of_the_solvers_are_those_of_the_simulation_for_every_data_set(co
     assert experiment.settings("block", "rgi")["stages"] == [[1, 240]]
 
 
-def test_settings_of_a_table_hold_for_its_cases_alone(config):
-    config["tables"]["anomaly-detection"]["settings"] = {"rgi": {"critic_weight": 0}}
+def test_settings_of_a_case_hold_there_alone_and_make_no_other_images(config):
+    config["cases"]["block"]["settings"] = {"rgi": {"critic_weight": 0.3}}
     experiment = read_experiment(config, "config.yaml")
 
-    assert experiment.settings("mixed-large", "rgi")["critic_weight"] == 0
-    assert "critic_weight" not in experiment.settings("block", "rgi")
-    assert set(experiment.table("anomaly-detection")) == {"datasets", "cases", "methods"}
+    assert experiment.settings("block", "rgi")["critic_weight"] == 0.3
+    assert "critic_weight" not in experiment.settings("random", "rgi")
+    assert "settings" not in experiment.case("digits", "block")
 
 
-@pytest.mark.parametrize("settings", [None, {"rgi": None, "r-rgi": None}])
-def test_an_overlay_takes_a_table_s_settings_back(config, settings):
-    own = {"tables": {"anomaly-detection": {"settings": settings}}}
+def test_an_overlay_takes_settings_back(config):
+    own = {"cases": {"mixed-large": {"settings": {"rgi": None}}}}
     experiment = read_experiment(merged(config, own), "own.yaml")
 
-    for name in ("rgi", "r-rgi"):
-        found = experiment.settings("mixed-large", name)
-        assert found == experiment.methods[name].settings
+    assert experiment.settings("mixed-large", "rgi") == experiment.methods["rgi"].settings
+    assert experiment.settings("crack", "rgi") != experiment.methods["rgi"].settings
 
 
 def test_table_2_at_the_paper_s_scale_has_the_paper_s_schedules(config):

@@ -135,7 +135,8 @@ class Experiment:
 
     def case(self, dataset: str, name: str) -> dict[str, Any]:
         """A case's settings on one data set, as the library reads them."""
-        entry = {k: v for k, v in self.config["cases"][name].items() if k != "source"}
+        others = ("source", "settings")  # where masks are from, and what methods do
+        entry = {k: v for k, v in self.config["cases"][name].items() if k not in others}
         for path in self.collected(name):
             entry["path"] = path
         return entry | entry.pop("per_dataset", {}).get(dataset, {})
@@ -261,15 +262,10 @@ class Experiment:
         return [] if file is None else [file]
 
     def settings(self, case: str, method: str) -> Mapping[str, Any]:
-        """A method's settings; some may be those of the one table that shows the case."""
-        own = self.methods[method].settings
-        return {**own, **self._changed(case).get(method, {})}
-
-    def _changed(self, case: str) -> Mapping[str, Mapping[str, Any]]:
-        detection = self.config["tables"]["anomaly-detection"]
-        if "_" in case:  # only a simulation's case has a level in its name
-            return _by_method(self.config["tables"]["simulation"])
-        return _by_method(detection) if detection and case in detection["cases"] else {}
+        """A method's settings; some may be those of the case."""
+        name = case.partition("_")[0]  # a simulation's case has a level in its name
+        changed = self.config["cases"][name]["settings"].get(method)
+        return {**self.methods[method].settings, **(changed or {})}
 
     def shards(self, dataset: str, case: str) -> range:
         """Numbers of the shards of a case."""
@@ -337,11 +333,6 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
     _check_judged(experiment, source)
     _check_metrics(experiment, source)
     return experiment
-
-
-def _by_method(table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """A table's settings of methods; an overlay may have set some or all of them to null."""
-    return {name: changed for name, changed in (table["settings"] or {}).items() if changed}
 
 
 def as_json(value: object) -> str:
@@ -551,6 +542,7 @@ def _check_dataset(config: Mapping[str, Any], name: str, source: str) -> None:
 
 def _check_case(experiment: Experiment, name: str, source: str) -> None:
     case, path = experiment.config["cases"][name], ("cases", name)
+    _check_changed(experiment, name, source)
     for dataset in case.get("per_dataset", ()):
         if dataset not in experiment.config["datasets"]:
             names = ", ".join(experiment.config["datasets"])
@@ -651,34 +643,25 @@ def _check_detection(experiment: Experiment, table: Mapping[str, Any], source: s
         if experiment.methods[name].needs_mask:
             path = ("tables", "anomaly-detection", "methods")
             raise _error(source, path, name, "methods that are not given the mask")
-    _check_changed(experiment, "anomaly-detection", source)
-    # A restoration is of a case, whichever table shows it.
-    tables = experiment.config["tables"]
-    others = [tables[name] for name in ("inpainting", "solver") if tables[name] is not None]
-    shown = {case for other in others for case in other["cases"]}
-    shared = [case for case in table["cases"] if case in shown]
-    if _by_method(table) and shared:
-        allowed = "cases of no other table, unless tables.anomaly-detection.settings is null"
-        raise _error(source, ("tables", "anomaly-detection", "cases"), shared[0], allowed)
 
 
-def _check_changed(experiment: Experiment, table: str, source: str) -> None:
-    """The settings that a table's methods have in place of their own."""
-    path = ("tables", table, "settings")
-    for name, settings in _by_method(experiment.config["tables"][table]).items():
+def _check_changed(experiment: Experiment, case: str, source: str) -> None:
+    """The settings that methods have on a case in place of their own."""
+    path = ("cases", case, "settings")
+    for name, settings in experiment.config["cases"][case]["settings"].items():
         _check_inverts(experiment, name, source, path)
         method = experiment.methods[name]
-        schema = _schema("methods/inversion")["properties"]["settings"]
-        _validate(settings, schema, source, (*path, name))
+        if settings is not None:
+            schema = _schema("methods/inversion")["properties"]["settings"]
+            _validate(settings, schema, source, (*path, name))
         try:
-            configured(method.preset, {**method.settings, **settings})
+            configured(method.preset, experiment.settings(case, name))
         except InputError as error:
             raise InputError(f"{source}: {'.'.join((*path, name))}: {error}") from None
 
 
 def _check_simulation(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
     config = experiment.config
-    _check_changed(experiment, "simulation", source)
     case = config["cases"][table["case"]]
     kind = case["fill"]["kind"] if "fill" in case else case["corruption"]
     if kind != "noise":
