@@ -67,6 +67,7 @@ def small(tmp_path, mirror):
         descents[filtering] = {"lam": [0.1]}
     sets = {name: {"resolution": 8, "test": 4} for name in config["datasets"]}
     sets["celeba"]["held_out"] = 6
+    short = {name: {"stages": [[1, 2]]} for name in ("l1", "l2", "rgi")}
     overlay = {
         "mirror": str(mirror),
         "shard_size": 4,
@@ -76,17 +77,13 @@ def small(tmp_path, mirror):
         "cases": {
             "block": {"size": 2, "per_dataset": {"celeba": {"size": 3}}},
             "natural": {"size": 3},
-            "simulation": {"size": 3},
+            "simulation": {"size": 3, "settings": short},
         },
         "methods": descents,
         "tables": {
             "inpainting": {"cases": ["block"]},
             "anomaly-detection": {"cases": ["crack-mvtec"]},
-            "simulation": {
-                "images": 4,
-                "levels": [0],
-                "settings": {name: {"stages": [[1, 2]]} for name in ("l1", "l2", "rgi")},
-            },
+            "simulation": {"images": 4, "levels": [0]},
         },
     }
     path = tmp_path / "small.yaml"
