@@ -615,6 +615,42 @@ def test_a_case_may_be_another_on_some_data_sets(config):
         read_experiment(config, "own.yaml")
 
 
+@pytest.mark.parametrize(
+    ("dataset", "change"),
+    [
+        ("celeba", {"images": 20000}),
+        ("celeba", {"train": 1000}),
+        ("celeba", {"held_out": 150}),
+        ("celeba", {"crop": "whole"}),
+        ("celeba", {"test": 50}),
+        ("celeba", {"channels": 1}),
+        ("celeba", {"resolution": 64}),
+        ("cars", {"held_out": 1000}),
+        ("cars", {"train": 1000}),
+        ("lsun-bedroom", {"train": 1000}),
+        ("lsun-bedroom", {"source": "celeba"}),
+    ],
+)
+def test_the_papers_numbers_do_not_stand_beside_another_data_set_of_the_name(
+    config, dataset, change
+):
+    overlay = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
+    settings = merged(config, overlay)
+    settings["datasets"][dataset] |= change
+    if "resolution" in change:
+        settings["generators"][dataset] = {"latent_dim": 8, "widths": [8] * 5}
+    rows = read_experiment(settings, "paper").as_published()
+    assert len(rows) == 4
+    assert not [row for row in rows if row.startswith(dataset)]
+
+
+def test_a_copy_of_the_publishers_files_is_the_papers_data_set(config, tmp_path):
+    overlay = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
+    settings = merged(config, overlay)
+    settings["datasets"]["celeba"]["archive"] = str(tmp_path)
+    assert len(read_experiment(settings, "paper").as_published()) == 6
+
+
 def test_the_papers_experiment_is_set_up_as_published(config):
     """Every case of its table 1, with the lambdas that it chose on the grid."""
     overlay = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())

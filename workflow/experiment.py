@@ -155,9 +155,7 @@ class Experiment:
             f"{dataset}/{case}"
             for dataset in table["inpainting"]["datasets"]
             for case in table["inpainting"]["cases"]
-            if is_as_published(
-                dataset, datasets[dataset]["resolution"], case, self.case(dataset, case)
-            )
+            if is_as_published(dataset, datasets[dataset], case, self.case(dataset, case))
         ]
 
     def images(self, dataset: str, case: str) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-RESOLUTION = 128
 METHODS = ("yeh-without-mask", "yeh-with-mask", "rgi", "pan-with-mask", "r-rgi")
 
 # Table 1: (data set, case) -> (PSNR, SSIM) in the order of METHODS. The paper calls them means over
@@ -63,6 +62,15 @@ _LAMBDAS = {
     ("lsun-bedroom", "random"): {"rgi": (1.0, 0.8), "r-rgi": (0.9, 0.6)},
 }
 
+# What it trains and tests on: data set -> its entry in a config, but for where the files are. The
+# paper says "resize to 128" of CelebA's aligned faces; the central square is ours.
+_FORMAT = {"resolution": 128, "channels": 3, "test": 100}
+_DATASETS = {
+    "celeba": {"source": "celeba", "held_out": 2000, "images": None, "crop": "centre"} | _FORMAT,
+    "cars": {"source": "cars", "held_out": None} | _FORMAT,
+    "lsun-bedroom": {"source": "lsun-bedroom"} | _FORMAT,
+}
+
 _FILL = {"kind": "noise", "mean": -1, "sd": 1}
 
 
@@ -87,16 +95,22 @@ _CASES = {
 _PLACE = {"psnr": 0, "ssim": 1}
 
 
-def is_as_published(dataset: str, resolution: int, case: str, settings: Mapping[str, Any]) -> bool:
-    """Whether a case has the paper's name and is set up as there.
+def is_as_published(
+    dataset: str, entry: Mapping[str, Any], case: str, settings: Mapping[str, Any]
+) -> bool:
+    """Whether a case has the paper's name and is set up as there, on the paper's data set.
+
+    A user's own copy of the files (`archive`) counts as the publisher's.
 
     Args:
         dataset: its name in the config.
-        resolution: of its images.
+        entry: what the config says of it, defaults filled in.
         case: its name in the config.
         settings: its entry in the config, defaults filled in.
     """
-    return resolution == RESOLUTION and settings == _CASES.get((dataset, case))
+    known = {key: value for key, value in entry.items() if key != "archive"}
+    is_known = known == _DATASETS.get(dataset)
+    return is_known and settings == _CASES.get((dataset, case))
 
 
 def published_value(dataset: str, case: str, method: str, metric: str) -> float | None:
