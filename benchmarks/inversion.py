@@ -45,6 +45,9 @@ from torch import Tensor
 from rgi.command import run
 from rgi.errors import InputError
 from rgi.inversion import METHODS, Method, Restoration, invert_grid
+from rgi.inversion.memory import Batch
+from rgi.inversion.problem import Problem
+from rgi.inversion.start import start_latents
 from rgi.models import Architecture, Discriminator, Generator, choose_device
 from rgi.training.statistics import peak_memory
 
@@ -150,23 +153,31 @@ def ours(task: Task) -> Found:
     }
 
 
+@torch.no_grad()
+def start(task: Task) -> tuple[Tensor, Tensor]:
+    """Latent and mask of each image at the first lambda from where ours starts."""
+    generator, _ = networks(task.resolution, task.device)
+    pairs = [observe(task.resolution, image, task.device) for image in task.images]
+    images, masks = map(torch.stack, zip(*pairs, strict=True))
+    lam = torch.full((len(images),), task.lams[0] or 0.0, device=task.device)
+    problem = Problem(task.preset, None, images, lam, masks.float())
+    index, alone = torch.tensor(task.images), Batch(1)
+    latents = start_latents(problem, generator, generator, index, 0, alone)[:, 0]
+    return latents, problem.first_mask(generator(latents))
+
+
 def loop(task: Task) -> Callable[[], Found]:
     """The loop for the first lambda, ready to run from where ours starts.
 
     The networks' weights require gradients, as in modules they do.
     """
-    fixed = tuple(name for name in task.preset.variables if name != "weights")
-    schedule = {"variables": fixed, "stages": ((1, 0),), "weights_iterations": 0}
-    start = replace(task.preset, **schedule, batch=1)
-    (begun,) = restore(replace(task, lambdas=1), start)
+    latents, masks = start(task)
     original, _ = networks(task.resolution, task.device)
     preset = task.preset
 
     def solve(row: int, image: int) -> tuple[Tensor, Tensor]:
-        _, given = observe(task.resolution, image, task.device)
-        latent = begun.latent[row].clone().requires_grad_()
-        mask = begun.score[row].clone() if preset.learns_mask else given.float()
-        mask.requires_grad_(preset.learns_mask)
+        latent = latents[row].clone().requires_grad_()
+        mask = masks[row].clone().requires_grad_(preset.learns_mask)
         variables = [{"params": [latent, mask] if preset.learns_mask else [latent]}]
         generator = original
         if preset.learns_weights:

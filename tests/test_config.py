@@ -218,6 +218,12 @@ BAD = [
     ("a lambda that is nothing", "methods.rgi.lam", [1e-300], "1e-300 is less than the minimum"),
     ("together without lambda", "methods.l2.together", True, "l2.together: l2 has no lambda"),
     ("schedule", "methods.r-rgi.settings.stages", [[1, 9], [2, 9]], "starts must not increase"),
+    (
+        "no descent",
+        "methods.rgi.settings.stages",
+        [[1, 0]],
+        "methods.rgi: rgi: .* 0 steps are allowed",
+    ),
     ("unknown data set in a table", "tables.inpainting.datasets", ["digit"], "allowed: digits"),
     ("unknown case in a table", "tables.inpainting.cases", ["blok"], "allowed: .*block"),
     ("unknown method in a table", "tables.inpainting.methods", ["rg"], "allowed: l2"),

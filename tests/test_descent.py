@@ -60,17 +60,26 @@ def test_a_grid_equals_its_lambdas_one_by_one_to_the_last_bit(
 def test_a_learned_mask_explores_too_and_then_starts_anew(images, generator):
     stages, lams = ((4, 10), (1, 20)), [0.02, 0.5]
     method = replace(METHODS["rgi"], critic_weight=0.0, pool=64, stages=stages, explore_lam=0.1)
-    explored = replace(method, stages=stages[:1], explore_lam=0.0)
     for lam, found in zip(lams, invert_grid(images, generator, method, lams), strict=True):
         alone = invert(images, generator, method, lam)
         assert all(torch.equal(getattr(found, n), getattr(alone, n)) for n in FIELDS)
         assert (found.passes == 4 * 10 + 20).all()
-    # Without a step of its own, lambda has but its mask: the support of the closed form.
-    still = invert(images, generator, replace(method, stages=(stages[0], (1, 0))), 0.02)
+
+
+def test_without_steps_after_the_exploration_lambda_has_but_its_mask(images, generator):
+    """The support of the closed form, from which latent, mask and weights go on together."""
+    explored = replace(METHODS["rgi"], critic_weight=0.0, pool=64, stages=((4, 10),))
     before = invert(images, generator, explored, 0.1)
-    assert torch.equal(still.latent, before.latent)
-    error = pixel_error(images - still.restored, "l2")
-    assert torch.equal(still.score, (error > 0.02 / 2).to(still.score.dtype))
+    change = {"variables": ("latent", "mask", "weights"), "weights_iterations": 1}
+    stages = (*explored.stages, (1, 0))
+    method = replace(explored, explore_lam=0.1, **change, stages=stages)
+    after = invert(images, generator, method, 0.02)
+    # Adam's first step moves a variable by no more than its rate, 0.1.
+    assert ((after.latent - before.latent).abs() <= 0.1 + 1e-6).all()
+    error = pixel_error(images - before.restored, "l2")
+    assert torch.equal(after.score.round(), (error > 0.02 / 2).to(after.score.dtype))
+    assert (after.passes == 4 * 10 + 1).all()
+    assert after.seconds.isfinite().all()
 
 
 def test_of_a_grid_the_exploration_is_computed_once(images, generator, monkeypatch):
@@ -204,7 +213,16 @@ def test_other_errors_are_not_taken_for_lack_of_memory():
         Batch(4).first(torch.arange(4), broken)
 
 
-@pytest.mark.parametrize("change", [{"solver": "lbfgs"}, {"batch": 0}, {"stages": ()}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"solver": "lbfgs"},
+        {"batch": 0},
+        {"stages": ()},
+        {"stages": ((1, 0),)},
+        {"stages": ((2, 9), (1, 0))},
+    ],
+)
 def test_a_method_that_contradicts_itself_cannot_be_made(change):
     with pytest.raises(InputError):
         replace(METHODS["rgi"], **change)

@@ -295,6 +295,7 @@ def test_bad_arguments_are_named(name, change, message, corrupted, generator, di
         ({"lr": 1}, "'lr' is unknown; allowed: fidelity"),
         ({"stages": []}, "pairs of starts and steps"),
         ({"stages": [[1, 9], [2, 9]]}, "starts must not increase"),
+        ({"stages": [[2, 0], [1, 9]]}, "0 steps are allowed only in the last stage"),
         ({"stages": [[600, 9]]}, "begin with 600 starts, more than pool 512"),
         ({"solver": "lbfgs"}, "solver lbfgs keeps no variable"),
         ({"explore_lam": 0.1, "stages": [[1, 9]]}, "explore_lam needs .* a stage that follows"),

@@ -75,9 +75,16 @@ class Method:
 def _contradiction(method: Method) -> str | None:
     """What is wrong with a method's settings taken together."""
     starts = [count for count, _ in method.stages]
-    if not starts or min(starts) < 1 or min(steps for _, steps in method.stages) < 0:
+    steps = [count for _, count in method.stages]
+    if not starts or min(starts) < 1 or min(steps) < 0:
         return (
             f"stages {list(method.stages)}: allowed: pairs of starts and steps, at least one pair"
+        )
+    # What learns weights, too, goes on from there; others would end where they start.
+    if 0 in (steps[:-1] if method.learns_weights else steps):
+        return (
+            f"stages {list(method.stages)}: 0 steps are allowed only in the last stage of a method "
+            "whose weights learn after it"
         )
     if starts != sorted(starts, reverse=True):
         return f"stages {list(method.stages)}: starts must not increase from stage to stage"
