@@ -13,179 +13,30 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import typer
 import yaml
+from bill import Bill, Job
 from experiment import Experiment, read_experiment
 
 from rgi.command import run
-from rgi.data import PUBLICATIONS
 from rgi.errors import InputError
 from rgi.files import write_whole
-from rgi.inversion.methods import configured
-from rgi.models import Architecture, choose_device, load_generator
-from rgi.models.gan_zoo import read_gan_zoo
-from rgi.planning import (
-    Estimate,
-    Rates,
-    Work,
-    case_bytes,
-    images_bytes,
-    inversion_work,
-    read_rates,
-    restoration_bytes,
-    training_bytes,
-    training_work,
-)
-from rgi.training import read_training
+from rgi.models import choose_device
+from rgi.planning import Estimate, Rates, read_rates
 
 ROOT = Path(__file__).parent.parent
 MEASURED = (16, 32, 64, 128)  # resolutions that both benchmarks know
-# Images of sources whose number is known beforehand: all but those that are held out are for
-# training, or (no key to hold out) the part for training.
-IMAGES = {
-    "digits": (1797, "test"),
-    "celeba": (202_599, "held_out"),
-    "cars": (8144, None),
-    "lsun-bedroom": (3_033_042, None),
-    "btad": (1000, "test"),
-}
-
 
 UNCERTAIN = """\
 Hours are those of the networks' layers, at most (L-BFGS may stop early), and of nothing else; the
 range is that of the rates measured: another machine, another load or a resolution that was not
 measured may lie outside. Disk: downloads, arrays and networks, at most; what is unpacked is
 deleted after use."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job that is to be done."""
-
-    rule: str
-    wildcards: Mapping[str, str]
-
-
-@dataclass
-class Item:
-    """A line of the bill."""
-
-    jobs: int = 0
-    estimate: Estimate = field(default_factory=Estimate)
-    size: int = 0
-    timed: bool = False
-    unknown: set[str] = field(default_factory=set)  # what is left out, and why
-
-
-class Bill:
-    """What jobs cost, looked up in the experiment that they belong to."""
-
-    def __init__(self, experiment: Experiment, rates: Rates) -> None:
-        self.experiment = experiment
-        self.rates = rates
-        self.items: dict[str, Item] = {}
-
-    def add(self, job: Job) -> None:
-        """Put a job on the bill."""
-        item = self.items.setdefault(job.rule, Item())
-        item.jobs += 1
-        try:
-            work = list(self._work(job))
-            item.size += self._size(job)
-        except InputError as error:
-            item.unknown.add(str(error))
-            return
-        item.timed = item.timed or bool(work)
-        item.estimate += self.rates.estimate(work)
-
-    def _work(self, job: Job) -> Iterator[Work]:
-        if job.rule == "generator":
-            yield from training_work(*self._training(job.wildcards["dataset"]))
-        elif (restored := self._restored(job)) and restored.family == "inversion":
-            dataset, case = job.wildcards["dataset"], job.wildcards["case"]
-            method = configured(restored.preset, self.experiment.settings(case, restored.name))
-            lambdas = len(restored.lams) if restored.together else 1
-            images = self._images(job)
-            yield from inversion_work(method, self._architecture(dataset), images, lambdas)
-
-    def _size(self, job: Job) -> int:
-        """Bytes of the job's files; 0 for tables, figures and logs."""
-        if job.rule == "archive":
-            return self._download(job.wildcards["source"], job.wildcards["file"])
-        if job.rule == "unpack":  # at least: how far it was packed is not known beforehand
-            packed = Path(self.experiment.packed("{owner}/{file}".format(**job.wildcards)))
-            known = job.wildcards["owner"] in PUBLICATIONS
-            return (
-                self._download(packed.parent.name, packed.name) if known else packed.stat().st_size
-            )
-        if job.rule == "weights":
-            raise InputError("size not known beforehand")
-        dataset = job.wildcards.get("dataset")
-        if dataset is None:
-            return 0
-        entry = self.experiment.config["datasets"][dataset]
-        shape = entry["resolution"], entry["channels"]
-        if job.rule.endswith("dataset"):
-            test = entry["test"] + entry.get("normal", 0)
-            return images_bytes(self._trained(dataset) + test, *shape)
-        if job.rule == "generator":
-            return training_bytes(self._architecture(dataset))
-        if job.rule in ("case", "simulation"):
-            return case_bytes(self.experiment.images(dataset, self._case(job)), *shape)
-        if restored := self._restored(job):
-            files = len(restored.lams) if restored.together else 1
-            return files * restoration_bytes(self._images(job), *shape)
-        return 0
-
-    def _download(self, source: str, name: str) -> int:
-        return round(PUBLICATIONS[source].file(name).size * 1e6)
-
-    def _case(self, job: Job) -> str:
-        names = [job.wildcards[key] for key in ("case", "level") if key in job.wildcards]
-        return "_".join(names)
-
-    def _restored(self, job: Job):  # noqa: ANN202
-        """The method of a job that restores."""
-        is_one = job.rule.startswith("restore_")
-        return self.experiment.methods[job.wildcards["method"]] if is_one else None
-
-    def _images(self, job: Job) -> int:
-        first, last = self.experiment.shard_rows(
-            job.wildcards["dataset"], job.wildcards["case"], int(job.wildcards["shard"])
-        )
-        return last - first
-
-    def _training(self, dataset: str):  # noqa: ANN202
-        entry, source = (self.experiment.config[k][dataset] for k in ("generators", "datasets"))
-        return read_training(entry, resolution=source["resolution"], channels=source["channels"])
-
-    def _architecture(self, dataset: str) -> Architecture:
-        entry = self.experiment.imported(dataset)
-        if entry is None:
-            return self._training(dataset)[0]
-        file = Path(self.experiment.weights(dataset)["generator"])
-        if not file.exists():
-            raise InputError(f"{file} is not here yet: its architecture is unknown")
-        if entry["format"] == "rgi":
-            return load_generator(file).architecture
-        return read_gan_zoo(file)[0].architecture
-
-    def _trained(self, dataset: str) -> int:
-        """Training images, at most."""
-        entry = self.experiment.config["datasets"][dataset]
-        known = [entry["train"]] if entry.get("train") else []
-        if entry["source"] in IMAGES:
-            count, held_out = IMAGES[entry["source"]]
-            known.append(count - (entry[held_out] if held_out else 0))
-        if not known:
-            raise InputError(f"how many images {dataset} has for training is not known beforehand")
-        return min(known)
 
 
 def pending(configfiles: Sequence[Path], directory: Path) -> list[Job]:
