@@ -15,7 +15,7 @@ from experiment import read_experiment  # noqa: E402
 
 from rgi.inversion.methods import configured  # noqa: E402
 from rgi.models import Architecture  # noqa: E402
-from rgi.planning import Rates, inversion_work, restoration_bytes  # noqa: E402
+from rgi.planning import Rates, images_bytes, inversion_work, restoration_bytes  # noqa: E402
 from rgi.planning.rates import Rate  # noqa: E402
 
 RATES = Rates(
@@ -68,3 +68,26 @@ def test_a_job_without_networks_is_counted_and_not_timed(config):
     item = billed(config, "restore_filter", **place)
     assert (item.jobs, item.timed, item.estimate.hours) == (1, False, 0)
     assert item.size == restoration_bytes(32, 16, 1)
+
+
+@pytest.mark.parametrize(
+    ("entry", "images", "masks"),
+    [
+        ({"source": "celeba", "images": 10_000, "held_out": 1000}, 9000 + 100, 0),
+        ({"source": "btad", "product": 1, "part": "clean"}, 400, 0),
+        ({"source": "btad", "product": 1, "part": "defects", "normal": 9}, 400 + 109, 109),
+        ({"source": "mvtec-ad", "category": "bottle"}, 209 + 100, 100),
+    ],
+)
+def test_a_data_set_is_as_large_as_its_training_and_test_images(config, entry, images, masks):
+    config["datasets"]["other"] = entry | {"resolution": 32, "test": 100}
+    item = billed(config, "dataset", dataset="other")
+    assert item.size == images_bytes(images, 32, 3) + images_bytes(masks, 32, 1)
+
+
+def test_a_data_set_of_unknown_size_is_left_out_and_said(config, tmp_path):
+    entry = {"source": "folder", "path": str(tmp_path), "channels": 3}
+    config["datasets"]["mine"] = entry | {"resolution": 32, "test": 100}
+    item = billed(config, "dataset", dataset="mine")
+    assert (item.jobs, item.size) == (1, 0)
+    assert item.unknown == {"how many images mine has for training is not known beforehand"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiment import Experiment, Method
 
-from rgi.data import PUBLICATIONS
+from rgi.data import PUBLICATIONS, training_images
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
 from rgi.models import Architecture, load_generator
@@ -23,16 +23,6 @@ from rgi.planning import (
     training_work,
 )
 from rgi.training import TrainingSettings, read_training
-
-# Images of sources whose number is known beforehand: all but those that are held out are for
-# training, or (no key to hold out) the part for training.
-IMAGES = {
-    "digits": (1797, "test"),
-    "celeba": (202_599, "held_out"),
-    "cars": (8144, None),
-    "lsun-bedroom": (3_033_042, None),
-    "btad": (1000, "test"),
-}
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,9 @@ class Bill:
         shape = entry["resolution"], entry["channels"]
         if job.rule.endswith("dataset"):
             test = entry["test"] + entry.get("normal", 0)
-            return images_bytes(self._trained(dataset) + test, *shape)
+            masks = test if "test_masks.npy" in self.experiment.beside_test(dataset) else 0
+            images = images_bytes(self._trained(dataset) + test, *shape)
+            return images + images_bytes(masks, entry["resolution"], 1)
         if job.rule == "generator":
             return training_bytes(self._architecture(dataset))
         if job.rule in ("case", "simulation"):
@@ -154,11 +146,7 @@ class Bill:
 
     def _trained(self, dataset: str) -> int:
         """Training images, at most."""
-        entry = self.experiment.config["datasets"][dataset]
-        known = [entry["train"]] if entry.get("train") else []
-        if entry["source"] in IMAGES:
-            count, held_out = IMAGES[entry["source"]]
-            known.append(count - (entry[held_out] if held_out else 0))
-        if not known:
+        known = training_images(self.experiment.config["datasets"][dataset])
+        if known is None:
             raise InputError(f"how many images {dataset} has for training is not known beforehand")
-        return min(known)
+        return known

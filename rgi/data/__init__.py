@@ -2,6 +2,7 @@
 
 from rgi.data.archives import unpack, unpacked_name
 from rgi.data.arrays import open_images, open_masks, to_floats, to_tensor, to_uint8
+from rgi.data.counts import training_images
 from rgi.data.downloads import download, download_weights
 from rgi.data.kinds import open_groups, open_kinds, save_names
 from rgi.data.preparation import companions, prepare
@@ -27,6 +28,7 @@ __all__ = [
     "to_floats",
     "to_tensor",
     "to_uint8",
+    "training_images",
     "unpack",
     "unpacked_name",
 ]
