@@ -10,7 +10,14 @@ import pytest
 from host import Handler, serving
 from publishers import faces, zipped
 
-from rgi.data import PUBLICATIONS, Archive, Publication, download, downloads
+from rgi.data import (
+    PUBLICATIONS,
+    Archive,
+    Publication,
+    check_registered,
+    download,
+    downloads,
+)
 from rgi.errors import InputError
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "data.md"
@@ -187,6 +194,18 @@ def test_a_mirror_stands_in_for_every_address(tmp_path, host, publish, caplog):
     own.write_bytes(host.data[:-1])
     assert fetched(tmp_path / "own", str(tmp_path / "mirror")) == host.data[:-1]
     assert "mirror/faces/faces.zip: other bytes than the project knows" in caplog.text
+
+
+def test_what_was_downloaded_must_have_the_registered_bytes(tmp_path, host, publish):
+    path = tmp_path / "faces.zip"
+    path.write_bytes(host.data)
+    publish("whole")
+    check_registered("faces", [str(path)])
+    path.write_bytes(host.data[:-1])
+    with pytest.raises(InputError, match="faces.zip: other bytes than the registered sha256:.*del"):
+        check_registered("faces", [str(path)])
+    publish("whole", checksum="")
+    check_registered("faces", [str(path)])
 
 
 def test_what_a_mirror_lacks_is_named(tmp_path, publish):

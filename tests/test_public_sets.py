@@ -125,6 +125,24 @@ def test_what_was_unpacked_is_removed_and_nothing_runs_again(prepared):
     assert "Nothing to be done" in snakemake(directory, "--dry-run", *arguments)
 
 
+def test_what_a_mirror_has_left_is_not_taken_for_the_publisher_s(prepared):
+    directory, arguments, _ = prepared
+    again = {"again": {"source": "celeba", "held_out": 10, "resolution": 8, "test": 5}}
+    values = yaml.safe_load(arguments[1].read_text()) | {"mirror": None, "datasets": again}
+    own = directory / "mirror/celeba/img_align_celeba.zip"
+    again["own"] = again["again"] | {"archive": str(own)}
+    values["generators"] = {"again": {"latent_dim": 8, "widths": [8, 8]}}
+    values["tables"]["anomaly-detection"]["datasets"] = ["again"]
+    (directory / "later.yaml").write_text(yaml.safe_dump(values))
+    train = [f"results/datasets/{name}/train.npy" for name in ("own", "again")]
+    later = ["--configfile", directory / "later.yaml", "--keep-going", "--", *train]
+    snakemake(directory, *later, check=False)
+    log = (directory / "results/logs/dataset/again.log").read_text()
+    file = "results/downloads/celeba/img_align_celeba.zip"
+    assert f"error: {file}: other bytes than the registered md5:00d2c5bc" in log
+    assert not (directory / train[1]).exists() and (directory / train[0]).exists()
+
+
 SETTINGS = {
     "celeba": {"held_out": 10},
     "cars": {},

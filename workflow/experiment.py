@@ -190,6 +190,16 @@ class Experiment:
             return own
         return [f"results/downloads/{source}/{file.name}" for file in PUBLICATIONS[source].files]
 
+    def registered_option(self, dataset: str) -> str:
+        """How the script is told that archives must have the registered bytes, or nothing.
+
+        A folder as mirror may hold other ones, as may the user's own files.
+        """
+        entry, mirror = self.config["datasets"][dataset], self.config["mirror"]
+        downloaded = entry["source"] in PUBLICATIONS and not entry.get("archive")
+        own = mirror is not None and "://" not in mirror
+        return "--registered" if downloaded and not own else ""
+
     def unpacked(self, dataset: str) -> list[str]:
         """What those of a data set's files that cannot be read in place are unpacked to."""
         entry = self.config["datasets"][dataset]

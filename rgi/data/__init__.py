@@ -3,7 +3,7 @@
 from rgi.data.archives import unpack, unpacked_name
 from rgi.data.arrays import open_images, open_masks, to_floats, to_tensor, to_uint8
 from rgi.data.counts import training_images
-from rgi.data.downloads import download, download_weights
+from rgi.data.downloads import check_registered, download, download_weights
 from rgi.data.kinds import open_groups, open_kinds, save_names
 from rgi.data.preparation import companions, prepare
 from rgi.data.preview import save_preview
@@ -15,6 +15,7 @@ __all__ = [
     "PUBLICATIONS",
     "Archive",
     "Publication",
+    "check_registered",
     "companions",
     "download",
     "download_weights",

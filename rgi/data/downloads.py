@@ -107,6 +107,26 @@ def download_weights(url: str, sha256: str, path: Path, mirror: str | None = Non
         ) from None
 
 
+def check_registered(source: str, paths: Sequence[str]) -> None:
+    """Refuse files in the place of downloads, from a mirror or by hand, that have other bytes.
+
+    Args:
+        source: of PUBLICATIONS.
+        paths: files called as the publisher calls them.
+
+    Raises:
+        InputError: one has not the registered checksum; without one, any bytes will do.
+    """
+    publication = choose(PUBLICATIONS, source, "source")
+    for path in map(Path, paths):
+        file = publication.file(path.name)
+        if file.checksum and not _has_checksum(path, file.checksum):
+            raise InputError(
+                f"{path}: other bytes than the registered {file.checksum}; delete the file, or set "
+                "`mirror:` to the folder that it is from, or the data set's `archive:` to a copy"
+            )
+
+
 def provenance(source: str, paths: Sequence[str]) -> dict[str, Any]:
     """Say for info.yaml which files a data set is made of, with a warning if not the publisher's.
 

@@ -68,6 +68,8 @@ rule dataset:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=60,
+        # No parameter either: the same bytes from elsewhere make the same images.
+        registered=lambda wildcards: experiment.registered_option(wildcards.dataset),
     params:
         directory=lambda wildcards, output: Path(output.train).parent,
         archives=lambda wildcards, input: [
@@ -82,7 +84,7 @@ rule dataset:
         seed=config["seed"],
     shell:
         "python $SCRIPTS/prepare_dataset.py --settings {params.settings:q} {params.archives:q}"
-        " {params.unpacked:q} --seed {params.seed} --threads {threads}"
+        " {resources.registered} {params.unpacked:q} --seed {params.seed} --threads {threads}"
         " --directory {params.directory:q} > {log:q} 2>&1"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rgi.command import run
-from rgi.data import prepare
+from rgi.data import check_registered, prepare
 from rgi.settings import parse_json
 
 
@@ -17,6 +17,9 @@ def main(
     archive: Annotated[
         list[str] | None, typer.Option(help="a file of the publisher's, for a source that has some")
     ] = None,
+    registered: Annotated[
+        bool, typer.Option("--registered", help="refuse files with other than the registered bytes")
+    ] = False,
     unpacked: Annotated[
         str | None, typer.Option(help="folder of what had to be unpacked of the files")
     ] = None,
@@ -31,6 +34,8 @@ def main(
     Example of SETTINGS: '{"source": "digits", "resolution": 16, "channels": 1, "test": 32}'.
     """
     values = parse_json(settings)
+    if registered:
+        check_registered(values["source"], archive or [])
     if archive:
         values["archive"] = archive[0] if len(archive) == 1 else archive
     if unpacked is not None:
