@@ -14,10 +14,18 @@ from scipy.io import savemat
 FACES = {f"img_align_celeba/{number:06}.jpg": 4 * number for number in range(1, 31)}
 
 
-def encoded(array, kind="JPEG"):
+def encoded(array, kind="JPEG", **options):
     stream = io.BytesIO()
-    Image.fromarray(array).save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    options |= {"quality": 95} if kind == "JPEG" else {}
+    Image.fromarray(array).save(stream, kind, **options)
     return stream.getvalue()
+
+
+def turned(data):
+    """The same stored pixels, to be shown upside down (EXIF's orientation 3)."""
+    exif = Image.Exif()
+    exif[0x112] = 3
+    return encoded(np.asarray(Image.open(io.BytesIO(data))), "PNG", exif=exif)
 
 
 def plain(value, size=(24, 20), kind="JPEG"):

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from publishers import annotations, car, cars, plain, tarred, zipped
+from publishers import annotations, car, cars, plain, tarred, turned, zipped
 
 from rgi.data import open_images, prepare, unpack
 from rgi.data.cars import CarsSettings
@@ -64,6 +64,12 @@ def test_a_box_that_ends_beyond_the_image_is_cut_and_one_outside_is_of_no_use(tm
         read("cars_train/00002.jpg")
     with pytest.raises(UnreadableImageError, match="no box of 00003.jpg"):
         read("cars_train/00003.jpg")
+
+
+def test_a_box_is_of_the_pixels_as_they_are_stored(tmp_path):
+    archives = cars()
+    archives["cars_train"]["cars_train/00001.jpg"] = turned(car(10, (1, 3, 21, 20)))
+    assert values(opened(packed(tmp_path, archives)).train) == list(range(10, 22))
 
 
 def cropped(count=12):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import yaml
-from publishers import btad, mvtec, plain, tarred, zipped
+from publishers import btad, mvtec, plain, tarred, turned, zipped
 
 from rgi.data import companions, open_images, open_kinds, open_masks, prepare, unpack
 from rgi.data.inspected import BtadSettings, MvtecSettings, mvtec_ad
@@ -125,6 +125,13 @@ def test_a_defect_that_is_of_no_use_is_passed_over(tmp_path, members, reason):
         InputError, match=f"test: 5; of 5 held-out images 4 can be read; .*{reason}"
     ):
         opened(archive, test=5)
+
+
+def test_images_are_turned_no_more_than_their_masks(tmp_path, archive):
+    name = "03/test/ko/002.png"
+    data = turned(btad()[f"BTech_Dataset_transformed/{name}"])
+    parts = opened(zipped(tmp_path / "turned.zip", changed(name, data)), test=5)
+    assert np.array_equal(list(parts.test), list(opened(archive, test=5).test))
 
 
 def test_a_training_image_that_is_tested_too_is_of_no_use(tmp_path):

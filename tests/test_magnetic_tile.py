@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from publishers import turned
 
 from rgi.data import (
     open_groups,
@@ -102,6 +103,15 @@ def test_every_defective_image_gives_one_patch_with_its_kind_and_mask(prepared):
     info = yaml.safe_load((prepared / "info.yaml").read_text())
     assert info["counts"]["kinds"] == {kind.lower(): 2 for kind in DEFECTS} | {"good": 3}
     assert "other bytes than the project knows" in info["source"]
+
+
+def test_images_are_turned_no_more_than_their_masks(prepared, tmp_path):
+    members = {n: turned(d) if n.endswith(".jpg") else d for n, d in tiles().items()}
+    prepare(settings(zipped(tmp_path / "turned.zip", members)), tmp_path / "turned", seed=0)
+    for name in ("train", "test"):
+        assert np.array_equal(
+            open_images(tmp_path / "turned" / f"{name}.npy"), open_images(prepared / f"{name}.npy")
+        )
 
 
 def test_no_tile_is_in_two_parts(prepared):

@@ -68,7 +68,7 @@ class _Reader:
 
     def decode(self, name: str, data: bytes) -> np.ndarray:
         """Cut a car out of its image and resize it to a square, as the RGI paper does."""
-        image = decode(data)
+        image = decode(data, upright=self.boxes is None)
         left, top, right, bottom = (1, 1, *image.size) if self.boxes is None else self._box(name)
         # A box may end beyond the image's last row or column.
         right, bottom = min(right, image.width), min(bottom, image.height)

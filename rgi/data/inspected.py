@@ -147,7 +147,8 @@ class _Reader:
 
     def decode(self, _name: str, data: bytes) -> np.ndarray:
         settings = self.settings
-        return to_pixels(decode(data), settings.crop, settings.resolution, settings.channels)
+        image = decode(data, upright=False)
+        return to_pixels(image, settings.crop, settings.resolution, settings.channels)
 
     def mask(self, name: str) -> np.ndarray:
         """Read the mask of an image; all is 0 without a defect.
@@ -160,7 +161,9 @@ class _Reader:
             return np.zeros((resolution, resolution), np.uint8)
         if name not in self.masks:
             raise UnreadableImageError("defect image without a mask")
-        mask, image = (decode(self.members.read(n)) for n in (self.masks[name], name))
+        mask, image = (
+            decode(self.members.read(each), upright=False) for each in (self.masks[name], name)
+        )
         if mask.size != image.size:
             raise UnreadableImageError(
                 f"mask has {mask.height} rows, {mask.width} columns; its image {image.height} "

@@ -165,7 +165,7 @@ class _Reader:
 
     def _decode(self, name: str) -> Image.Image:
         try:
-            return decode(self._read(name))
+            return decode(self._read(name), upright=False)
         except UnreadableImageError as error:
             raise self._damaged(name, error) from None
 

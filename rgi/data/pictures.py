@@ -28,8 +28,11 @@ def read_bytes(path: Path) -> bytes:
         raise UnreadableImageError(f"{type(error).__name__}: {error.strerror}") from None
 
 
-def decode(data: bytes) -> Image.Image:
-    """Decode one picture to mode L or RGB: upright, 8 bits, what is transparent on black.
+def decode(data: bytes, *, upright: bool = True) -> Image.Image:
+    """Decode one picture to mode L or RGB: 8 bits, what is transparent on black.
+
+    It is turned as its file says (EXIF), unless `upright` is false: boxes and masks that come with
+    a picture are of its pixels as they are stored.
 
     Raises:
         UnreadableImageError: not an image, damaged, too large, or of a pixel type without a range.
@@ -37,7 +40,8 @@ def decode(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
+        if upright:
+            ImageOps.exif_transpose(image, in_place=True)
         image = _to_8_bits(image, image.format)
         if image.has_transparency_data:
             black = Image.new("RGBA", image.size, (0, 0, 0, 255))
