@@ -203,9 +203,12 @@ def _read_file(folder: str, name: str) -> bytes:
 
 def _read_zip(path: str, name: str) -> bytes:
     archive = _zip(path)
-    _check_length(archive.getinfo(name).file_size)
+    length = archive.getinfo(name).file_size
+    _check_length(length)
     try:
-        return archive.read(name)
+        # A length, for the directory may lie: without one, all is unpacked before it is cut.
+        with archive.open(name) as stream:
+            return stream.read(length + 1)
     except DAMAGED_ZIP as error:
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
 
@@ -257,14 +260,31 @@ def _state(path: str) -> tuple[int, int]:
 @functools.lru_cache(maxsize=8)
 def _open_zip(path: str, _state: tuple[int, int], _process: int) -> zipfile.ZipFile:
     """Open a zip file once in each process: a forked one would share its place in the file."""
+    archive = open_zip(path)
+    members = [info for info in archive.infolist() if not info.is_dir()]
+    archive.NameToInfo = {info.filename: info for info in members}
+    return archive
+
+
+def open_zip(path: str) -> zipfile.ZipFile:
+    """Open a zip file that is safe to read.
+
+    Raises:
+        InputError: a member would lie outside of it, is a link, or is compressed in another way
+            than deflated, which could not be unpacked in pieces; or it unpacks to far too much.
+    """
     archive = zipfile.ZipFile(path)
     members = [info for info in archive.infolist() if not info.is_dir()]
     check_names(path, (info.filename for info in archive.infolist()))
     for info in members:
         if stat.S_ISLNK(info.external_attr >> 16):
             raise InputError(f"{path}: {info.filename!r}: is a link; refused")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            how = zipfile.compressor_names.get(info.compress_type, info.compress_type)
+            raise InputError(
+                f"{path}: {info.filename!r}: is compressed by {how}; allowed: stored, deflated"
+            )
     check_size(path, sum(info.file_size for info in members))
-    archive.NameToInfo = {info.filename: info for info in members}
     return archive
 
 

@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import sys
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
+from rgi.data.archives import open_zip
 from rgi.data.publications import PUBLICATIONS, Archive, Publication
 from rgi.errors import InputError
 from rgi.files import DAMAGED_ZIP, check_sha256, md5_of, sha256_of, write_whole
@@ -201,7 +201,7 @@ def _verify(path: Path, file: Archive) -> None:
         return
     logging.warning("%s: no checksum is known; only the archive's own are checked", file.name)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(str(path)) as archive:
             damaged = archive.testzip()
     except DAMAGED_ZIP as error:
         raise InputError(f"what came is no whole zip file ({error})") from None
