@@ -135,6 +135,44 @@ def test_a_truncated_tar_file_is_named(tmp_path):
         open_members(str(path), "here")
 
 
+def test_a_tar_file_that_ends_with_a_zip_file_is_a_tar_file(tmp_path):
+    inner = zipped(tmp_path / "inner.zip", {"1.jpg": b"one"}).read_bytes()
+    for name in ("a.tar", "a.bin"):
+        path = tarred(tmp_path / name, FILES | {"c/inner.zip": inner})
+        assert open_members(str(path), "here").names == [*FILES, "c/inner.zip"]
+
+
+def with_size(path, size):
+    """A tar file of two members, of which the second says that it has so many bytes."""
+    second = bytearray(tarfile.TarInfo("2.jpg").tobuf(tarfile.GNU_FORMAT))
+    second[124:136] = size.to_bytes(12, "big", signed=True)
+    second[148:156] = b" " * 8
+    second[148:156] = b"%06o\0 " % sum(second)
+    path.write_bytes(tarfile.TarInfo("1.jpg").tobuf() + second + bytes(1024))
+    return path
+
+
+@pytest.mark.parametrize("size", [-1, -512, -1024, -(1 << 40)])
+def test_a_negative_size_in_a_tar_file_is_named(tmp_path, size):
+    path = with_size(tmp_path / "a.tar", size)
+    with pytest.raises(InputError, match=r"a.tar: not a whole zip or tar file"):
+        open_members(str(path), "here")
+    with gzip.open(tmp_path / "a.tgz", "wb") as stream:
+        stream.write(path.read_bytes())
+    with pytest.raises(InputError, match="a.tgz: damaged"):
+        unpack(tmp_path / "a.tgz", tmp_path / "out" / "a.tar")
+
+
+@pytest.mark.parametrize("size", ["-1024", str(1 << 80)])
+def test_an_impossible_size_in_an_extended_header_is_named(tmp_path, size):
+    member = tarfile.TarInfo("1.jpg")
+    member.pax_headers = {"size": size}
+    path = tmp_path / "a.tar"
+    path.write_bytes(tarfile.TarInfo("0.jpg").tobuf() + member.tobuf(tarfile.PAX_FORMAT))
+    with pytest.raises(InputError, match=r"a.tar: not a whole zip or tar file"):
+        open_members(str(path), "here")
+
+
 # Archives that are not safe
 
 OUTSIDE = ["../x.jpg", "a/../../x.jpg", "/tmp/x.jpg", "..\\x.jpg", "C:\\x.jpg", "\\\\host\\x.jpg"]
@@ -228,6 +266,27 @@ def test_compression_that_knows_no_pieces_is_refused(tmp_path, how):
     path = lying(tmp_path / "a.zip", how)
     with pytest.raises(InputError, match=r"is compressed by (bzip2|lzma); allowed: stored, defl"):
         open_members(str(path), "here")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_tar_file_s_extended_headers_are_bounded(tmp_path, kind, before):
+    header = tarfile.TarInfo("././@PaxHeader")
+    header.type, header.size = kind, 32 << 20
+    path = tmp_path / "a.tar"
+    first = tarfile.TarInfo("1.jpg").tobuf() * before
+    path.write_bytes(first + header.tobuf() + b"1" * (32 << 20) + bytes(1024))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="extended header of 33554432 bytes; at most 1048576 are"):
+        open_members(str(path), "here")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_long_names_are_read(tmp_path):
+    name = "/".join(["folder" * 20] * 5) + ".jpg"
+    assert open_members(str(tarred(tmp_path / "a.tar", {name: b"1"})), "here").names == [name]
 
 
 def test_a_member_too_large_for_the_memory_is_of_no_use(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ import os
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, TYPE_CHECKING
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # Images are compressed already; zipped bitmaps shrink to a tenth, seldom to a hundredth.
 RATIO = 200  # most bytes of all members together for each byte of an archive
 LARGEST = 256 << 20  # most bytes of a member that is read into memory
+LARGEST_EXTENSION = 1 << 20  # most bytes of what a tar file says of a member: names, times
 DATABASE = "_lmdb.zip"  # how LSUN's archives end; DATABASE_FILE is what they are about
 DATABASE_FILE = "data.mdb"
 _TARS = {
@@ -44,6 +45,10 @@ _TARS = {
 }
 _DAMAGED = (*DAMAGED_ZIP, tarfile.TarError, lzma.LZMAError, OSError)
 _PIECE = 1 << 20
+_EXTENSIONS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,8 @@ def open_members(path: str, where: str, unpacked: str | None = None) -> Members:
             members = Members(path, _list_folder, _read_file)
         elif Path(path).is_dir() or Path(path).suffix == ".mdb":
             members = Members(path, _list_database, _read_database)
-        elif zipfile.is_zipfile(path):
+        # A tar file first: the last of its members may be a zip file, at whose end one is known.
+        elif not _is_tar(path) and zipfile.is_zipfile(path):
             members = Members(path, _list_zip, _read_zip)
         else:
             members = Members(path, _tar, _read_tar)
@@ -305,6 +311,40 @@ def _open_database(path: str, _state: tuple[int, int], _process: int) -> lmdb.En
 os.register_at_fork(before=_open_database.cache_clear)
 
 
+class _Header(tarfile.TarInfo):
+    """A header of a tar file; tarfile itself would read an extension of any length into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> _Header:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _EXTENSIONS and header.size > LARGEST_EXTENSION:
+            raise tarfile.ReadError(
+                f"an extended header of {header.size} bytes; at most {LARGEST_EXTENSION} are read"
+            )
+        return header
+
+
+def _is_tar(path: str) -> bool:
+    try:
+        tarfile.open(path, "r:", tarinfo=_Header).close()
+    except (tarfile.TarError, ValueError):
+        return False
+    return True
+
+
+def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members; a header may hold numbers that tarfile does not check."""
+    members = iter(archive)
+    while True:
+        try:
+            member = next(members, None)
+        except (ValueError, OverflowError) as error:
+            raise tarfile.ReadError(str(error)) from None
+        if member is None:
+            return
+        yield member
+
+
 @functools.lru_cache(maxsize=8)
 def _index_tar(path: str, shown: str, _state: tuple[int, int]) -> dict[str, tuple[int, int]]:
     """Say where the content of each file starts in a tar file, and its length in bytes.
@@ -312,8 +352,10 @@ def _index_tar(path: str, shown: str, _state: tuple[int, int]) -> dict[str, tupl
     `shown` is the file that messages name.
     """
     index = {}
-    with tarfile.open(path, "r:") as archive:
-        for member in archive:
+    with tarfile.open(path, "r:", tarinfo=_Header) as archive:
+        for member in _each(archive):
+            if member.size < 0:  # the next header would be one of those before
+                raise tarfile.ReadError(f"{member.name!r} has {member.size} bytes")
             check_names(shown, [member.name])
             if member.isdir():
                 continue
