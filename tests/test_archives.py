@@ -1,10 +1,13 @@
 """Archives are read in place; one that is not safe is refused, and nothing is written outside."""
 
+import errno
 import gzip
 import io
 import lzma
 import multiprocessing
+import os
 import pickle
+import resource
 import stat
 import tarfile
 import tracemalloc
@@ -348,6 +351,7 @@ def test_a_database_is_unpacked_and_read_by_keys(tmp_path):
     [
         (lambda root: tarred(root / "a.tgz", FILES, "w:gz"), "a.tgz: damaged"),
         (lambda root: tarred(root / "a.tar.xz", FILES, "w:xz"), "a.tar.xz: damaged"),
+        (lambda root: tarred(root / "a.tar.bz2", FILES, "w:bz2"), "a.tar.bz2: damaged"),
         (lambda root: lmdb_zipped(root / "b_lmdb.zip", {"k": b"1"}), "b_lmdb.zip: damaged"),
     ],
 )
@@ -357,6 +361,42 @@ def test_what_is_truncated_leaves_nothing(tmp_path, make, message):
     with pytest.raises(InputError, match=message):
         unpack(path, tmp_path / "out" / "x")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".tgz", "w:gz"), (".tar.bz2", "w:bz2")])
+def test_what_is_changed_in_its_middle_is_damaged(tmp_path, suffix, mode):
+    path = tarred(tmp_path / f"a{suffix}", {"a/1.jpg": os.urandom(50_000)}, mode)
+    data = bytearray(path.read_bytes())
+    data[20_000:20_100] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=f"a{suffix}: damaged"):
+        unpack(path, tmp_path / "out" / "a.tar")
+
+
+def test_a_full_disk_is_not_called_damage(tmp_path):
+    path = tarred(tmp_path / "a.tgz", {"a/1.jpg": os.urandom(200_000)}, "w:gz")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(InputError) as caught:
+            unpack(path, tmp_path / "out" / "a.tar")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (
+        str(caught.value) == f"{path}: cannot be unpacked to {tmp_path}/out/a.tar: File too large"
+    )
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_archive_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path = str(zipped(tmp_path / "a.zip", FILES))
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("rgi.data.archives.open_zip", refuse)
+    with pytest.raises(InputError, match="^here: .*a.zip: Permission denied$"):
+        open_members(path, "here")
 
 
 @pytest.mark.parametrize(

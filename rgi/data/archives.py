@@ -10,6 +10,7 @@ unpacked to one file of a name of our own.
 from __future__ import annotations
 
 import bz2
+import errno
 import functools
 import gzip
 import lzma
@@ -113,7 +114,7 @@ def open_members(path: str, where: str, unpacked: str | None = None) -> Members:
         raise InputError(f"{where}: {path}: no such file or folder") from None
     except _DAMAGED as error:
         kind = "zip file" if Path(path).suffix == ".zip" else "zip or tar file"
-        raise InputError(f"{where}: {path}: not a whole {kind} ({error})") from None
+        raise InputError(f"{where}: {path}: {_reason(error, f'not a whole {kind}')}") from None
 
 
 def unpacked_name(path: str) -> str | None:
@@ -146,7 +147,17 @@ def unpack(path: Path, output: Path) -> None:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except _DAMAGED as error:
-        raise InputError(f"{path}: damaged ({error})") from None
+        reason = _reason(error, "damaged", f"cannot be unpacked to {output}: ")
+        raise InputError(f"{path}: {reason}") from None
+
+
+def _reason(error: Exception, damage: str, refused: str = "") -> str:
+    """Tell damage from what the operating system refuses: a full disk, a file not to be read."""
+    number = getattr(error, "errno", None)
+    # What tells of damage is of Python's own making, but for a place before the file's start.
+    if number in (None, errno.EINVAL):
+        return f"{damage} ({error})"
+    return f"{refused}{os.strerror(number)}"
 
 
 def _tar_suffix(name: str) -> str | None:
