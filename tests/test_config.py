@@ -406,6 +406,18 @@ def test_what_cannot_be_read_in_place_is_unpacked_once_for_all_data_sets(given, 
     assert experiment.packed(f"own-own/{name}") == str(own)
 
 
+def test_archives_that_unpack_to_one_name_are_refused(config, tmp_path):
+    paths = [tmp_path / "train" / "images.tgz", tmp_path / "test" / "images.tar.xz"]
+    for path in paths:
+        path.parent.mkdir()
+        path.touch()
+    archives = [str(path) for path in paths]
+    config["datasets"]["cars"] = {"source": "cars", "resolution": 16, "test": 8}
+    config["datasets"]["cars"]["archive"] = archives
+    with pytest.raises(InputError, match="datasets.cars.archive: .* two unpack to images.tar"):
+        read_experiment(config, "own.yaml")
+
+
 def test_the_masks_of_a_public_set_are_a_library(config):
     real = {"corruption": "library", "source": "mvtec-ad", "fill": {"kind": "mean-colour"}}
     config["cases"] |= {"real": real}

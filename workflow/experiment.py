@@ -139,7 +139,8 @@ class Experiment:
         entry = {k: v for k, v in self.config["cases"][name].items() if k not in others}
         for path in self.collected(name):
             entry["path"] = path
-        return entry | entry.pop("per_dataset", {}).get(dataset, {})
+        changes = entry.pop("per_dataset", {})
+        return entry | changes.get(dataset, {})
 
     def simulated(self, dataset: str, case: str) -> Mapping[str, Any]:
         """Settings of a simulation's case at any level: its corruption and how many images."""
@@ -332,6 +333,7 @@ def read_experiment(config: dict[str, Any], source: str) -> Experiment:
     _check_generators(config, source)
     for name in config["datasets"]:
         _check_dataset(config, name, source)
+        _check_unpacked(experiment, name, source)
     for name in config["cases"]:
         _check_case(experiment, name, source)
     for method in methods.values():
@@ -546,6 +548,16 @@ def _check_dataset(config: Mapping[str, Any], name: str, source: str) -> None:
     for key in ("normal", "kinds"):
         if dataset["source"] == "folder" and dataset[key] and dataset["masks"] is None:
             raise _error(source, (*path, key), dataset[key], "with the key masks only")
+
+
+def _check_unpacked(experiment: Experiment, name: str, source: str) -> None:
+    """What a data set's own archives unpack to lies in one folder."""
+    files = experiment.unpacked(name)
+    for file in files:
+        if files.count(file) > 1:
+            archives = ", ".join(experiment.archives(name))
+            allowed = f"files of different names, since two unpack to {Path(file).name}"
+            raise _error(source, ("datasets", name, "archive"), archives, allowed)
 
 
 def _check_case(experiment: Experiment, name: str, source: str) -> None:
