@@ -74,6 +74,39 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Break in the middle of the whole, but give the rest if asked for it."""
         self.answer(self.data, cut=None if self.headers.get("Range") else 0.5)
 
+    def halting(self):
+        """Break in the middle, then at once, and give the rest to the third request."""
+        count = self.server.count(self.path)
+        self.answer(self.data, cut=0.5 if count <= 2 else None)
+
+    def leaving(self):
+        """Break in the middle, and have the file no more."""
+        self.half() if self.server.count(self.path) == 1 else self.missing()
+
+    def spoilt(self):
+        """Break in the middle of other bytes, and have the file no more."""
+        if self.server.count(self.path) == 1:
+            self.answer(b"x" * len(self.data), cut=0.5)
+        else:
+            self.missing()
+
+    def dropping(self):
+        """Break again and again, each time a twentieth further."""
+        wanted = self.headers.get("Range", "bytes=0-")
+        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        self.answer(self.data, cut=min(1, start / len(self.data) + 0.05))
+
+    def away(self):
+        """Answer nothing for some requests."""
+        if self.server.count(self.path) > 7:
+            self.whole()
+
+    def outage(self):
+        """Break in the middle, and answer nothing for some requests."""
+        count = self.server.count(self.path)
+        if count == 1 or count > 20:
+            self.half()
+
     def forgetful(self):
         """Break in the middle once, and know no ranges."""
         first = self.server.count(self.path) == 1
@@ -87,7 +120,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, data, cut=None, ranges=True, pieces=1, wait=0):
         start, wanted = 0, self.headers.get("Range") if ranges else None
-        if wanted and self.headers.get("If-Range") in (self.server.tag, '"any"'):
+        if wanted and self.headers.get("If-Range") in (self.server.tag, '"any"', None):
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             if start >= len(data):
                 self.send_response(416)

@@ -63,11 +63,14 @@ def fetched(folder, mirror=None):
 
 def leave(folder, data, note=None):
     """Leave behind what an interrupted transfer from the file's first address does."""
-    tag = hashlib.sha256(PUBLICATIONS["faces"].files[0].urls[0].encode()).hexdigest()[:8]
+    file = PUBLICATIONS["faces"].files[0]
+    tag = hashlib.sha256(file.checksum.encode()).hexdigest()[:8]
     folder.mkdir()
     (folder / f".faces.zip.{tag}.partial").write_bytes(data)
     if note is not None:
-        (folder / f".faces.zip.{tag}.partial.json").write_text(json.dumps(note))
+        (folder / f".faces.zip.{tag}.partial.json").write_text(
+            json.dumps({"url": file.urls[0], "validator": note})
+        )
 
 
 def refusal(folder, mirror=None):
@@ -95,7 +98,7 @@ def test_the_md5_of_a_publisher_does_as_well(tmp_path, host, publish):
     [
         ("missing", "404 Client Error"),
         ("page", "what came has sha256 .*, not the registered"),
-        ("corrupted", "what came has sha256 .*, not the registered"),
+        ("corrupted", "what came has sha256 .*, not the registered sha256:[0-9a-f]{64}[;)]"),
         ("truncated", "what came has sha256 .*, not the registered"),
         ("silent", "what came has sha256 .*, not the registered"),
     ],
@@ -121,13 +124,48 @@ def test_a_dead_host_is_passed_by(tmp_path, host, publish):
 def test_a_transfer_cut_at_half_is_gone_on_with_by_the_next_run(
     tmp_path, host, publish, monkeypatch
 ):
-    publish("half")
+    publish("halting")
     monkeypatch.setattr(downloads, "_TRIES", 1)
-    assert "half/faces.zip: broke at byte" in refusal(tmp_path / "d")
+    assert "halting/faces.zip: broke at byte" in refusal(tmp_path / "d")
     left = next((tmp_path / "d").glob(".faces.zip.*.partial"))
     assert left.read_bytes() == host.data[: len(host.data) // 2]
     assert fetched(tmp_path / "d") == host.data
-    assert host.asked[-1][1] == f"bytes={len(host.data) // 2}-" and len(host.asked) == 2
+    assert host.asked[-1][1] == f"bytes={len(host.data) // 2}-" and len(host.asked) == 3
+
+
+def test_a_host_that_breaks_again_and_again_is_not_given_up_while_something_comes(
+    tmp_path, host, publish, monkeypatch
+):
+    monkeypatch.setattr(downloads, "_TRIES", 2)
+    publish("dropping")
+    assert fetched(tmp_path / "d") == host.data
+    assert len(host.asked) >= 20
+
+
+@pytest.mark.parametrize("way", ["away", "outage"])
+def test_an_outage_is_waited_for(tmp_path, host, publish, way):
+    publish(way)
+    assert fetched(tmp_path / "d") == host.data
+    assert len(host.asked) > 7
+
+
+def test_the_next_address_goes_on_where_the_last_one_broke(tmp_path, host, publish):
+    publish("leaving", "whole")
+    assert fetched(tmp_path / "d") == host.data
+    assert host.asked[-1] == ("/whole/faces.zip", f"bytes={len(host.data) // 2}-")
+
+
+def test_what_does_not_fit_to_another_address_s_bytes_comes_anew(tmp_path, host, publish):
+    publish("spoilt", "whole")
+    assert fetched(tmp_path / "d") == host.data
+    assert [path for path, _ in host.asked[-2:]] == ["/whole/faces.zip"] * 2
+    assert host.asked[-1][1] is None
+
+
+def test_without_a_checksum_no_address_goes_on_with_another_s_bytes(tmp_path, host, publish):
+    publish("leaving", "whole", checksum="")
+    assert fetched(tmp_path / "d") == host.data
+    assert host.asked[-1] == ("/whole/faces.zip", None)
 
 
 def test_a_file_that_has_changed_since_the_cut_comes_anew(tmp_path, host, publish):

@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import retry, retry_if_exception_type, wait_exponential
 from tqdm import tqdm
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError
@@ -26,7 +26,8 @@ from rgi.settings import choose
 
 _PATIENCE = (10, 60)  # seconds until a server answers, and between two pieces
 _PIECE = 1 << 20
-_TRIES = 8  # transfers of one file, each going on where the last one broke
+_TRIES = 8  # that bring nothing, one after the other, before a transfer that has begun is given up
+_FIRST_TRIES = 3  # to reach a host of which nothing has come yet
 _PAUSE = 1  # second before the second try; doubled for each one after
 _BUSY = (429, 500, 502, 503, 504)
 _DIGESTS = {"sha256": sha256_of, "md5": md5_of}
@@ -34,6 +35,9 @@ _DIGESTS = {"sha256": sha256_of, "md5": md5_of}
 
 class _BrokenTransferError(requests.RequestException):
     """A transfer has begun and ended too early."""
+
+
+_PASSING = (_BrokenTransferError, requests.ConnectionError, requests.Timeout)
 
 
 def download(source: str, name: str, path: Path, mirror: str | None = None) -> None:
@@ -180,15 +184,20 @@ def _fetch_whole(url: str, file: Archive, path: Path) -> None:
         requests.RequestException: it cannot be had; what came is kept.
         InputError: it is not what is registered; nothing is kept.
     """
-    tag = hashlib.sha256(url.encode()).hexdigest()[:8]  # no mirror goes on with another's bytes
+    # With a checksum one address may go on with another's bytes.
+    tag = hashlib.sha256((file.checksum or url).encode()).hexdigest()[:8]
     partial = path.with_name(f".{path.name}.{tag}.partial")
+    begun = partial.exists()
     _fetch(url, partial)
     try:
         _verify(partial, file)
     except InputError:
         _discard(partial)
-        raise
-    partial.replace(path)
+        if not begun:
+            raise
+        _fetch_whole(url, file, path)  # without what was there before
+    else:
+        partial.replace(path)
 
 
 def _verify(path: Path, file: Archive) -> None:
@@ -196,7 +205,8 @@ def _verify(path: Path, file: Archive) -> None:
         if not _has_checksum(path, file.checksum):
             algorithm = file.checksum.partition(":")[0]
             raise InputError(
-                f"what came has {algorithm} {_DIGESTS[algorithm](path)}, not the registered"
+                f"what came has {algorithm} {_DIGESTS[algorithm](path)}, not the registered "
+                f"{file.checksum}"
             )
         return
     logging.warning("%s: no checksum is known; only the archive's own are checked", file.name)
@@ -212,8 +222,10 @@ def _verify(path: Path, file: Archive) -> None:
 def _fetch(url: str, partial: Path) -> None:
     """Append to `partial` what it lacks of `url`; a transfer that breaks is gone on with."""
     attempt = retry(
-        retry=retry_if_exception_type(_BrokenTransferError),
-        stop=stop_after_attempt(_TRIES),
+        retry=retry_if_exception_type(_PASSING),
+        stop=lambda state: (
+            state.attempt_number >= (_TRIES if _length(partial) else min(_TRIES, _FIRST_TRIES))
+        ),
         wait=wait_exponential(multiplier=_PAUSE, max=60),
         reraise=True,
     )
@@ -224,14 +236,22 @@ def _fetch(url: str, partial: Path) -> None:
         )
         session.mount("https://", adapter)
         session.mount("http://", adapter)
-        attempt(_transfer)(session, url, partial)
+        while True:
+            before = _length(partial)
+            try:
+                return attempt(_transfer)(session, url, partial)
+            except _PASSING:
+                if _length(partial) <= before:
+                    raise
+
+
+def _length(partial: Path) -> int:
+    return partial.stat().st_size if partial.exists() else 0
 
 
 def _transfer(session: requests.Session, url: str, partial: Path) -> None:
     note = partial.with_name(f"{partial.name}.json")
-    start, validator = _had(partial, note)
-    # If-Range: the rest if the file is still the same, or else the whole.
-    headers = {"Range": f"bytes={start}-", "If-Range": validator} if start else {}
+    start, headers = _rest(url, partial, note)
     headers["Accept-Encoding"] = "identity"  # the file's own bytes
     with session.get(url, stream=True, timeout=_PATIENCE, headers=headers) as response:
         if response.headers.get("Content-Range") == f"bytes */{start}":
@@ -242,7 +262,7 @@ def _transfer(session: requests.Session, url: str, partial: Path) -> None:
         response.raise_for_status()
         if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             start = 0
-        note.write_text(json.dumps(_validator(response)))
+        note.write_text(json.dumps({"url": url, "validator": _validator(response)}))
         with partial.open("ab") as stream, _progress(response, start, partial) as bar:
             stream.truncate(start)
             try:
@@ -257,13 +277,17 @@ def _transfer(session: requests.Session, url: str, partial: Path) -> None:
                 os.fsync(stream.fileno())
 
 
-def _had(partial: Path, note: Path) -> tuple[int, str]:
-    """Return how many bytes are there, and what says whether the file is still the same."""
-    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-        validator = json.loads(note.read_text())
-        if validator:
-            return partial.stat().st_size, validator
-    return 0, ""
+def _rest(url: str, partial: Path, note: Path) -> tuple[int, dict[str, str]]:
+    """Return how many bytes are there, and the headers that ask for the others."""
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+        known, start = json.loads(note.read_text()), partial.stat().st_size
+        wanted = {"Range": f"bytes={start}-"} if start else {}
+        if known["url"] != url:
+            return start, wanted  # the checksum will tell whether they fit together
+        if known["validator"]:
+            # If-Range: the rest if the file is still the same, or else the whole.
+            return start, wanted and wanted | {"If-Range": known["validator"]}
+    return 0, {}
 
 
 def _validator(response: requests.Response) -> str:
