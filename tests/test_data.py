@@ -112,20 +112,21 @@ def test_a_wrong_array_is_named(tmp_path, content, message):
 
 def test_a_streamed_file_is_what_numpy_would_have_written(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (1234, 3, 3, 1), dtype=np.uint8)
-    with stream_array(tmp_path / "a.npy", (3, 3, 1)) as append:
-        for image in images:
-            append(image)
     np.save(tmp_path / "b.npy", images)
+    with stream_array(tmp_path / "a.npy", (3, 3, 1), images) as temporary:
+        assert temporary.read_bytes() == (tmp_path / "b.npy").read_bytes()
+        assert not (tmp_path / "a.npy").exists()
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
 
 def test_a_failing_stream_leaves_nothing_behind(tmp_path):
-    with (
-        pytest.raises(RuntimeError, match="disk"),
-        stream_array(tmp_path / "a.npy", (3, 3, 1)) as append,
-    ):
-        append(np.zeros((3, 3, 1), np.uint8))
+    def images():
+        yield np.zeros((3, 3, 1), np.uint8)
         raise RuntimeError("disk")
+
+    stream = stream_array(tmp_path / "a.npy", (3, 3, 1), images())
+    with pytest.raises(RuntimeError, match="disk"), stream:
+        pass
     assert not list(tmp_path.iterdir())
 
 

@@ -248,9 +248,19 @@ prepare(values, directory, seed=0, threads=2)
 """
 
 
-def kill(values, directory, rows):
+LATE = """
+import json, os, signal, sys
+from pathlib import Path
+from rgi.data import preparation
+
+preparation.sha256_of = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+preparation.prepare(json.loads(sys.argv[1]), Path(sys.argv[2]), seed=0, threads=2)
+"""
+
+
+def kill(values, directory, rows, program=KILLED):
     """Prepare in a process that kills itself when so many rows are safe, or a few more."""
-    command = [sys.executable, "-c", KILLED, json.dumps(values), directory, str(rows)]
+    command = [sys.executable, "-c", program, json.dumps(values), directory, str(rows)]
     done = subprocess.run(command, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert done.returncode == -signal.SIGKILL
     assert not (directory / "train.npy").exists()
@@ -292,6 +302,16 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(
     assert "goes on after" in caplog.text
     assert content(killed) == content(whole)
     assert {path.name for path in killed.iterdir()} == set(MADE)
+
+
+def test_a_kill_after_the_last_picture_costs_none(folder, tmp_path, reads):
+    prepare(folder, tmp_path / "whole", seed=0)
+    kill(folder, tmp_path / "killed", 0, LATE)
+    reads.clear()
+    prepare(folder, tmp_path / "killed", seed=0)
+    assert not reads
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == set(MADE)
 
 
 def other_resolution(folder):

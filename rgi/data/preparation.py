@@ -87,9 +87,10 @@ def prepare(values: Mapping[str, Any], directory: Path, seed: int, threads: int 
         check_count(f"datasets: {values['source']}: train", limit)
         parts = dataclasses.replace(parts, train=draw_images(parts.train, limit, seed))
     shape = (settings.resolution, settings.resolution, settings.channels)
-    skipped = _write_parts(parts, directory, shape, _identify(values, seed, parts.train), threads)
-    _write_preview(parts, directory)
-    _write_info(parts, directory, dataclasses.asdict(settings), limit, skipped)
+    identity = _identify(values, seed, parts.train)
+    with _write_parts(parts, directory, shape, identity, threads) as (arrays, skipped):
+        _write_preview(parts, directory, arrays)
+        _write_info(parts, directory, arrays, dataclasses.asdict(settings), limit, skipped)
 
 
 def draw_images(
@@ -161,31 +162,35 @@ def _stamps(value: Any) -> Iterator[tuple[str, int, int]]:
             yield str(file), status.st_size, status.st_mtime_ns
 
 
+@contextlib.contextmanager
 def _write_parts(
     parts: Parts, directory: Path, shape: tuple[int, ...], identity: str, threads: int
-) -> dict[str, str]:
-    """Write all arrays and lists of names; return the names of skipped Pictures and why."""
+) -> Iterator[tuple[dict[str, Path], dict[str, str]]]:
+    """Write all arrays and lists of names, then run the block; only then do they get their names.
+
+    Yields where the arrays are, and the names of skipped Pictures and why. A kill in the block, as
+    long as hashing a large set takes, does not cost what has been read.
+    """
     named = {"test_kinds.txt": parts.kinds, "test_groups.txt": parts.groups}
     for name, part in {"test_masks.npy": parts.masks, **named}.items():
         if part is None:
             (directory / name).unlink(missing_ok=True)
     alone = parts.masks is None and all(part is None for part in named.values())
-    # One stack: the files get their names only after the last image of the last part.
     with contextlib.ExitStack() as stack:
+        arrays: dict[str, Path] = {}
+        skipped: dict[str, str] = {}
 
         def write(name: str, images: Iterator[np.ndarray], shape: tuple[int, ...]) -> None:
-            append = stack.enter_context(stream_array(directory / f"{name}.npy", shape))
-            for image in images:
-                append(image)
+            stream = stream_array(directory / f"{name}.npy", shape, images)
+            arrays[name] = stack.enter_context(stream)
 
-        skipped: dict[str, str] = {}
         write("test", _images("test", parts.test, threads, skipped if alone else None), shape)
         if parts.masks is not None:
             write("test_masks", _images("test_masks", parts.masks, threads, None), shape[:2])
         train = directory / "train.npy"
         if isinstance(parts.train, Pictures):
             stream = stream_pictures(train, shape, parts.train, identity, threads)
-            standing = stack.enter_context(stream)
+            arrays["train"], standing = stack.enter_context(stream)
             _check_usable(directory, standing)
             skipped |= standing.skipped
         else:
@@ -194,7 +199,7 @@ def _write_parts(
         for name, names in named.items():
             if names is not None:
                 save_names(directory / name, names)
-    return skipped
+        yield arrays, skipped
 
 
 def _images(
@@ -226,9 +231,9 @@ def _check_usable(directory: Path, standing: Standing) -> None:
         )
 
 
-def _write_preview(parts: Parts, directory: Path) -> None:
-    train, test = (open_images(directory / f"{name}.npy") for name in ("train", "test"))
-    masks = None if parts.masks is None else open_masks(directory / "test_masks.npy")
+def _write_preview(parts: Parts, directory: Path, arrays: Mapping[str, Path]) -> None:
+    train, test = (open_images(arrays[name]) for name in ("train", "test"))
+    masks = open_masks(arrays["test_masks"]) if "test_masks" in arrays else None
     shown = _evenly(np.arange(len(train)))
     groups = {f"train: {len(shown)} of {len(train)} images": train[shown]}
     for label, rows in _by_kind(parts.kinds, len(test)).items():
@@ -254,6 +259,7 @@ def _evenly(rows: np.ndarray) -> np.ndarray:
 def _write_info(
     parts: Parts,
     directory: Path,
+    arrays: Mapping[str, Path],
     settings: dict[str, Any],
     limit: int | None,
     skipped: dict[str, str],
@@ -264,12 +270,12 @@ def _write_info(
     if limit is not None:
         drawn = f"at most {limit}, drawn by the seed, of {info['split']['train']}"
         info["split"]["train"], settings = drawn, settings | {"train": limit}
-    names = ["train", "test"] + ([] if parts.masks is None else ["test_masks"])
     info["counts"] = {"skipped": len(info["skipped"])}
-    for name in names:
-        path = directory / f"{name}.npy"
-        info["counts"][name] = len(np.load(path, mmap_mode="r", allow_pickle=False))
-        info["sha256"][path.name] = sha256_of(path)
+    for name in ("train", "test", "test_masks"):
+        if name in arrays:
+            rows = np.load(arrays[name], mmap_mode="r", allow_pickle=False)
+            info["counts"][name] = len(rows)
+            info["sha256"][f"{name}.npy"] = sha256_of(arrays[name])
     if parts.kinds is not None:
         info["counts"]["kinds"] = dict(Counter(parts.kinds))
     info["settings"] = settings

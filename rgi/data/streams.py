@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -86,27 +86,33 @@ def _read(read: Callable[[str], np.ndarray], names: Sequence[str]) -> list[Read]
 
 
 @contextlib.contextmanager
-def stream_array(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield a function that appends one uint8 array of `shape` to the .npy file `path`.
+def stream_array(
+    path: Path, shape: tuple[int, ...], arrays: Iterable[np.ndarray]
+) -> Iterator[Path]:
+    """Write uint8 arrays of `shape` to the .npy file `path`, then run the block.
 
-    The file appears under its name only if the block succeeds; memory holds one array at a time.
+    Yields the whole file's other name, under which it lies until the block succeeds. Memory holds
+    one array at a time.
     """
-    with write_whole(path) as temporary, temporary.open("wb") as stream:
-        array = _GrowingArray(stream, shape)
-        yield array.append
-        array.finish()
+    with write_whole(path) as temporary:
+        with temporary.open("wb") as stream:
+            growing = _GrowingArray(stream, shape)
+            for array in arrays:
+                growing.append(array)
+            growing.finish()
+        yield temporary
 
 
 @contextlib.contextmanager
 def stream_pictures(
     path: Path, shape: tuple[int, ...], pictures: Pictures, identity: str, threads: int
-) -> Iterator[Standing]:
+) -> Iterator[tuple[Path, Standing]]:
     """Write all pictures that can be read to the .npy file `path`, then run the block.
 
-    The file appears under its name only if the block succeeds. Until then it grows under another,
-    beside a record of what is safely on the disk: after a kill the next call goes on from there if
-    it has the same `identity`, which tells apart all that the images depend on. An InputError is
-    final and takes both files away.
+    Yields the whole file's other name, under which it lies until the block succeeds, and what came
+    of the pictures. Beside it is a record of what is safely on the disk: after a kill, in the block
+    too, the next call goes on from there if it has the same `identity`, which tells apart all that
+    the images depend on. An InputError is final and takes both files away.
 
     Raises:
         InputError, RuntimeError: as `read_in_order`.
@@ -120,10 +126,10 @@ def stream_pictures(
             array = _GrowingArray(stream, shape, standing.rows)
             save = _Saver(stream, record, identity, saver)
             _append_all(pictures, array, standing, save, threads)
-            yield standing
             array.finish()
             stream.flush()
             os.fsync(stream.fileno())
+        yield partial, standing
     except InputError:
         forget(path)
         raise

@@ -67,7 +67,7 @@ rule dataset:
     threads: lambda wildcards: workflow.cores if workflow.local_exec else config["threads"]
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
-        runtime=60,
+        runtime=lambda wildcards, input, attempt: attempt * (60 + int(input.size_mb) // 100),
         # No parameter either: the same bytes from elsewhere make the same images.
         registered=lambda wildcards: experiment.registered_option(wildcards.dataset),
     params:
