@@ -418,6 +418,50 @@ def test_archives_that_unpack_to_one_name_are_refused(config, tmp_path):
         read_experiment(config, "own.yaml")
 
 
+BOTTLE = {"source": "mvtec-ad", "category": "bottle"}
+IMPOSSIBLE = [
+    ({"source": "celeba", "images": 5, "held_out": 10}, "held_out: 10 .* less than 5, the key ima"),
+    ({"source": "celeba", "crop": {"box": [0, 0, 0, 5]}}, "crop.box.2: 0 is less than the minimum"),
+    ({"source": "celeba", "crop": {"box": [0, 0, 5, 0]}}, "crop.box.3: 0 is less than the minimum"),
+    ({"source": "celeba", "crop": {"box": [0, 0, 5]}}, "crop.box: .* too short"),
+    ({"source": "cars", "held_out": 50}, "held_out: 50 .* null without the key archive"),
+    ({"source": "lsun-bedroom", "archive": ["/tmp", "/tmp"]}, "archive: .* bedroom_train_lmdb and"),
+    ({"source": "btad", "product": 1, "test": 50}, "test: 50 .* at most 49 of 1"),
+    ({"source": "btad", "product": 1, "part": "clean", "test": 400}, "test: 400 .* at most 399"),
+    (BOTTLE | {"test": 64}, "test: 64 .* at most 63 of bottle"),
+    (BOTTLE | {"normal": 21}, "normal: 21 .* at most 20 of bottle"),
+]
+
+
+@pytest.mark.parametrize(("entry", "message"), IMPOSSIBLE)
+def test_images_that_cannot_be_there_are_refused_before_any_download(config, entry, message):
+    config["datasets"]["x"] = {"resolution": 16, "test": 4} | entry
+    with pytest.raises(InputError, match=f"own.yaml: datasets.x.{message}"):
+        read_experiment(config, "own.yaml")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"source": "celeba", "images": 11, "held_out": 10, "crop": {"box": [0, 0, 1, 1]}},
+        {"source": "cars", "held_out": 50, "archive": "/tmp"},
+        {"source": "btad", "product": 1, "test": 49, "normal": 21},
+        {"source": "btad", "product": 1, "part": "clean", "test": 399},
+        BOTTLE | {"test": 100, "archive": "/tmp"},
+    ],
+)
+def test_images_that_can_be_there_are_not_refused(config, entry):
+    config["datasets"]["x"] = {"resolution": 16, "test": 4} | entry
+    read_experiment(config, "own.yaml")
+
+
+@pytest.mark.parametrize("mirror", ["ftp://host/data", "file:///tmp", "https:/host", "nowhere"])
+def test_a_mirror_is_a_folder_or_reached_by_http(config, mirror):
+    config["mirror"] = mirror
+    with pytest.raises(InputError, match="mirror: .* an existing folder or a base URL, http or ht"):
+        read_experiment(config, "own.yaml")
+
+
 def test_the_masks_of_a_public_set_are_a_library(config):
     real = {"corruption": "library", "source": "mvtec-ad", "fill": {"kind": "mean-colour"}}
     config["cases"] |= {"real": real}
@@ -626,7 +670,10 @@ def test_a_case_may_be_another_on_some_data_sets(config):
     assert experiment.case("brick", "block") == experiment.case("digits", "block") | {"size": 9}
     assert experiment.case("digits", "random")["fraction"] == 0.5
     config["cases"]["block"]["per_dataset"]["brick"]["size"] = 17
-    with pytest.raises(InputError, match="cases.block.size: 17 .* resolution of data set brick"):
+    with pytest.raises(InputError, match="block.per_dataset.brick.size: 17 .* resolution of"):
+        read_experiment(copy.deepcopy(config), "own.yaml")
+    config["cases"]["block"] |= {"size": 17, "per_dataset": {"brick": {"size": 9}}}
+    with pytest.raises(InputError, match="cases.block.size: 17 .* resolution of data set digits"):
         read_experiment(copy.deepcopy(config), "own.yaml")
     config["cases"]["block"]["per_dataset"] = {"bricks": {"size": 9}}
     with pytest.raises(InputError, match="block.per_dataset: 'bricks' .* digits, brick"):

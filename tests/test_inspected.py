@@ -1,16 +1,27 @@
 """BTAD and MVTec AD: products with real defects and their masks, or their clean images alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
 from publishers import btad, mvtec, plain, tarred, turned, zipped
 
 from rgi.data import companions, open_images, open_kinds, open_masks, prepare, unpack
-from rgi.data.inspected import BtadSettings, MvtecSettings, mvtec_ad
+from rgi.data.inspected import (
+    CATEGORIES,
+    COUNTS,
+    PRODUCTS,
+    BtadSettings,
+    MvtecSettings,
+    mvtec_ad,
+)
 from rgi.data.inspected import btad as open_btad
 from rgi.data.pictures import UnreadableImageError
 from rgi.errors import InputError
 
+DOCUMENT = Path(__file__).parent.parent / "docs" / "data.md"
+PARTS_OF = ("train", "normal", "defects")  # columns of its table of counts
 BTAD = {"source": "btad", "product": 3, "resolution": 8, "test": 4, "normal": 3}
 MVTEC = {"source": "mvtec-ad", "category": "metal_nut", "resolution": 8, "test": 5, "normal": 2}
 
@@ -159,6 +170,15 @@ def test_a_training_image_that_is_tested_too_is_of_no_use(tmp_path):
 def test_a_setting_of_no_use_is_named(archive, changes, message):
     with pytest.raises(InputError, match=f"datasets: btad: .*{message}"):
         opened(archive, **changes)
+
+
+def test_the_counts_are_those_of_the_documentation():
+    text = DOCUMENT.read_text()
+    columns = (" / ".join(str(getattr(COUNTS[p], key)) for p in PRODUCTS) for key in PARTS_OF)
+    assert f"| BTAD 1 / 2 / 3 | {' | '.join(columns)} |" in text
+    for name in CATEGORIES:
+        counts = " | ".join(str(getattr(COUNTS[name], key)) for key in PARTS_OF)
+        assert f"| {name} | {counts} |" in text
 
 
 def test_an_unknown_category_is_named(tmp_path):

@@ -17,6 +17,8 @@ from rgi.baselines import FILTERS, LOW_RANK
 from rgi.baselines.detectors import read_detector
 from rgi.corruption import library_hash
 from rgi.data import PUBLICATIONS, companions, unpacked_name
+from rgi.data.inspected import COUNTS
+from rgi.data.lsun import PARTS as BEDROOMS
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
 from rgi.reporting.published import is_as_published
@@ -523,8 +525,11 @@ def _check_backbone(method: Method, source: str) -> None:
 
 
 def _check_mirror(mirror: str | None, source: str) -> None:
-    if mirror is not None and "://" not in mirror and not Path(mirror).is_dir():
-        raise _error(source, ("mirror",), mirror, "an existing folder or a base URL")
+    if mirror is None or mirror.startswith(("http://", "https://")):
+        return
+    if "://" in mirror or not Path(mirror).is_dir():
+        allowed = "an existing folder or a base URL, http or https"
+        raise _error(source, ("mirror",), mirror, allowed)
 
 
 def _check_dataset(config: Mapping[str, Any], name: str, source: str) -> None:
@@ -536,18 +541,52 @@ def _check_dataset(config: Mapping[str, Any], name: str, source: str) -> None:
         folder = dataset.get(key)
         if folder is not None and not Path(folder).is_dir():
             raise _error(source, (*path, key), folder, "an existing folder")
-    for archive in _listed(dataset.get("archive")):
-        if not Path(archive).exists():
-            raise _error(source, (*path, "archive"), archive, "an existing file or folder")
+    _check_archive(dataset, source, path)
     if dataset.get("part") == "clean" and dataset["normal"]:
         raise _error(source, (*path, "normal"), dataset["normal"], "0 with part clean")
-    held_out = dataset.get("held_out")
-    if held_out is not None and dataset["test"] > held_out:
-        allowed = f"at most {held_out}, the key held_out"
-        raise _error(source, (*path, "test"), dataset["test"], allowed)
+    _check_held_out(dataset, source, path)
+    _check_published(dataset, source, path)
     for key in ("normal", "kinds"):
         if dataset["source"] == "folder" and dataset[key] and dataset["masks"] is None:
             raise _error(source, (*path, key), dataset[key], "with the key masks only")
+
+
+def _check_archive(dataset: Mapping[str, Any], source: str, path: tuple[str, ...]) -> None:
+    archives = _listed(dataset.get("archive"))
+    for archive in archives:
+        if not Path(archive).exists():
+            raise _error(source, (*path, "archive"), archive, "an existing file or folder")
+    stems = [Path(archive).stem for archive in archives]
+    if dataset["source"] == "lsun-bedroom" and stems and sorted(stems) != sorted(BEDROOMS):
+        allowed = f"two zip files or folders, {' and '.join(BEDROOMS)}"
+        raise _error(source, (*path, "archive"), ", ".join(archives), allowed)
+
+
+def _check_held_out(dataset: Mapping[str, Any], source: str, path: tuple[str, ...]) -> None:
+    held_out, images = dataset.get("held_out"), dataset.get("images")
+    if held_out is None:
+        return
+    if dataset["test"] > held_out:
+        allowed = f"at most {held_out}, the key held_out"
+        raise _error(source, (*path, "test"), dataset["test"], allowed)
+    if images is not None and held_out >= images:
+        allowed = f"less than {images}, the key images"
+        raise _error(source, (*path, "held_out"), held_out, allowed)
+    if dataset["source"] == "cars" and dataset["archive"] is None:
+        allowed = "null without the key archive: what is downloaded has a test part"
+        raise _error(source, (*path, "held_out"), held_out, allowed)
+
+
+def _check_published(dataset: Mapping[str, Any], source: str, path: tuple[str, ...]) -> None:
+    """How many images there are, of a product whose archive is the publisher's."""
+    name = dataset.get("product", dataset.get("category"))
+    if name not in COUNTS or dataset["archive"] is not None:
+        return
+    count, defects = COUNTS[name], dataset["part"] == "defects"
+    most = {"test": count.defects if defects else count.train - 1, "normal": count.normal}
+    for key, number in most.items():
+        if dataset[key] > number:
+            raise _error(source, (*path, key), dataset[key], f"at most {number} of {name}")
 
 
 def _check_unpacked(experiment: Experiment, name: str, source: str) -> None:
@@ -647,8 +686,10 @@ def _check_block(experiment: Experiment, dataset: str, case: str, source: str) -
     size = experiment.case(dataset, case).get("size", 0)
     resolution = experiment.config["datasets"][dataset]["resolution"]
     if size > resolution:
+        own = "size" in experiment.config["cases"][case].get("per_dataset", {}).get(dataset, {})
+        path = ("cases", case, *(("per_dataset", dataset) if own else ()), "size")
         allowed = f"at most {resolution}, the resolution of data set {dataset}"
-        raise _error(source, ("cases", case, "size"), size, allowed)
+        raise _error(source, path, size, allowed)
 
 
 def _check_inpainting(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
