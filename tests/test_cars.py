@@ -88,6 +88,14 @@ def test_of_cropped_cars_the_last_are_held_out(tmp_path):
     assert len(test) == 3 and set(values(test)) <= {90, 100, 110, 120}
 
 
+def test_cropped_cars_may_lie_in_the_folder_itself(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name, data in cropped().items():
+        (tmp_path / "mine" / name.split("/")[1]).write_bytes(data)
+    parts = opened(str(tmp_path / "mine"), test=3, held_out=4)
+    assert values(parts.train) == [10 * n for n in range(1, 9)]
+
+
 def test_images_are_read_by_any_process(tmp_path):
     parts = opened(packed(tmp_path, cars()))
     again = pickle.loads(pickle.dumps(parts.train.read))

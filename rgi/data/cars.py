@@ -110,8 +110,9 @@ def cars(settings: CarsSettings, seed: int) -> Parts:
     )
 
 
-def _images(members: Members, folder: str) -> list[str]:
-    pattern = re.compile(rf"(?:.*/)?{folder}/\d{{5,6}}\.jpg")
+def _images(members: Members, folder: str = "") -> list[str]:
+    """List the images in any folder called so, or in any at all."""
+    pattern = re.compile(rf"(?:.*/)?{folder and f'{folder}/'}\d{{5,6}}\.jpg")
     return [name for name in members.names if pattern.fullmatch(name)]
 
 
@@ -161,7 +162,7 @@ def _cropped_parts(
     settings: CarsSettings, archives: Sequence[Members]
 ) -> tuple[tuple[Sequence[str], Sequence[str]], _Reader]:
     """Split one folder of images that are cropped already."""
-    names = _images(archives[0], "[^/]+")
+    names = _images(archives[0])
     folders = {PurePosixPath(name).parent for name in names}
     if len(archives) != 1 or len(folders) != 1:
         raise InputError(
