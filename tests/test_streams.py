@@ -362,6 +362,18 @@ def test_after_two_changes_nothing_of_the_one_between_is_left(folder, tmp_path, 
     assert content(killed) == content(tmp_path / "fresh")
 
 
+def test_a_file_that_is_called_as_a_setting_changes_nothing(folder, tmp_path, monkeypatch, reads):
+    monkeypatch.chdir(tmp_path)
+    values = folder | {"crop": "whole"}
+    prepare(values, tmp_path / "fresh", seed=0)
+    all_reads = len(reads)
+    killed = kill(values, tmp_path / "killed", 20)
+    Path("whole").touch()
+    reads.clear()
+    prepare(values, tmp_path / "killed", seed=0)
+    assert len(reads) <= all_reads - killed
+
+
 def test_another_seed_begins_anew(folder, tmp_path):
     kill(folder, tmp_path / "killed", 20)
     for name in ("killed", "fresh"):

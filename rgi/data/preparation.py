@@ -46,6 +46,7 @@ from rgi.files import sha256_of, write_whole
 from rgi.settings import choose, read_settings
 
 PREVIEWED = 16
+PLACES = ("archive", "path", "masks", "unpacked")  # settings that name files or folders
 
 SOURCES: dict[str, tuple[type, Callable[[Any, int], Parts]]] = {
     "digits": (DigitsSettings, digits),
@@ -140,7 +141,7 @@ def _identify(values: Mapping[str, Any], seed: int, train: Iterable[np.ndarray])
     """Tell apart all that training Pictures depend on: settings, names, files, seed, decoder."""
     known = {
         "values": dict(values),
-        "files": list(_stamps([value for key, value in values.items() if key != "source"])),
+        "files": list(_stamps([values[key] for key in PLACES if values.get(key) is not None])),
         "names": list(train.names) if isinstance(train, Pictures) else None,
         "seed": seed,
         "versions": [rgi.__version__, pillow_version],
@@ -148,18 +149,14 @@ def _identify(values: Mapping[str, Any], seed: int, train: Iterable[np.ndarray])
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
-def _stamps(value: Any) -> Iterator[tuple[str, int, int]]:
-    """Give size and time of change of every file that settings name, or that is in a folder."""
-    if isinstance(value, list | tuple):
-        for each in value:
-            yield from _stamps(each)
-    elif isinstance(value, Mapping):
-        yield from _stamps(list(value.values()))
-    elif isinstance(value, str) and Path(value).exists():
-        path = Path(value)
-        for file in [path / name for name in file_names(path, None)] if path.is_dir() else [path]:
-            status = file.stat()
-            yield str(file), status.st_size, status.st_mtime_ns
+def _stamps(places: Sequence[str | Sequence[str]]) -> Iterator[tuple[str, int, int]]:
+    """Give size and time of change of every file that is one of the places, or in a folder."""
+    for place in places:
+        for path in map(Path, [place] if isinstance(place, str) else place):
+            files = [path / n for n in file_names(path, None)] if path.is_dir() else [path]
+            for file in files:
+                status = file.stat()
+                yield str(file), status.st_size, status.st_mtime_ns
 
 
 @contextlib.contextmanager
