@@ -135,8 +135,10 @@ def test_what_a_mirror_has_left_is_not_taken_for_the_publisher_s(prepared):
     values["tables"]["anomaly-detection"]["datasets"] = ["again"]
     (directory / "later.yaml").write_text(yaml.safe_dump(values))
     train = [f"results/datasets/{name}/train.npy" for name in ("own", "again")]
-    later = ["--configfile", directory / "later.yaml", "--keep-going", "--", *train]
-    snakemake(directory, *later, check=False)
+    options = ["--configfile", directory / "later.yaml", "--keep-going", "--forcerun", "library"]
+    snakemake(directory, *options, "--", *train, "results/libraries/mvtec-ad.zip", check=False)
+    log = (directory / "results/logs/unpack/mvtec-ad/mvtec_anomaly_detection.tar.log").read_text()
+    assert "mvtec_anomaly_detection.tar.xz: other bytes than the registered sha256:cf4313b1" in log
     log = (directory / "results/logs/dataset/again.log").read_text()
     file = "results/downloads/celeba/img_align_celeba.zip"
     assert f"error: {file}: other bytes than the registered md5:00d2c5bc" in log

@@ -193,15 +193,22 @@ class Experiment:
             return own
         return [f"results/downloads/{source}/{file.name}" for file in PUBLICATIONS[source].files]
 
-    def registered_option(self, dataset: str) -> str:
-        """How the script is told that archives must have the registered bytes, or nothing.
+    @property
+    def _from_publishers(self) -> bool:
+        """Whether downloads have the registered bytes: a folder as mirror may hold other ones."""
+        mirror = self.config["mirror"]
+        return mirror is None or "://" in mirror
 
-        A folder as mirror may hold other ones, as may the user's own files.
-        """
-        entry, mirror = self.config["datasets"][dataset], self.config["mirror"]
+    def registered_option(self, dataset: str) -> str:
+        """How the script is told that archives must have the registered bytes, or nothing."""
+        entry = self.config["datasets"][dataset]
         downloaded = entry["source"] in PUBLICATIONS and not entry.get("archive")
-        own = mirror is not None and "://" not in mirror
-        return "--registered" if downloaded and not own else ""
+        return "--registered" if downloaded and self._from_publishers else ""
+
+    def registered_source(self, owner: str) -> str:
+        """How the script is told of which source an archive must have the bytes, or nothing."""
+        downloaded = owner in PUBLICATIONS
+        return f"--registered {owner}" if downloaded and self._from_publishers else ""
 
     def unpacked(self, dataset: str) -> list[str]:
         """What those of a data set's files that cannot be read in place are unpacked to."""

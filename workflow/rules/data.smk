@@ -42,8 +42,11 @@ rule unpack:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=240,
+        # No parameter: the same bytes from elsewhere unpack to the same.
+        registered=lambda wildcards: experiment.registered_source(wildcards.owner),
     shell:
-        "python $SCRIPTS/unpack_archive.py --archive {input:q} --output {output:q} > {log:q} 2>&1"
+        "python $SCRIPTS/unpack_archive.py --archive {input:q} {resources.registered}"
+        " --output {output:q} > {log:q} 2>&1"
 
 
 # Nothing else of a data set can run meanwhile, hence all cores of this machine; on a cluster it is
@@ -68,7 +71,6 @@ rule dataset:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=lambda wildcards, input, attempt: attempt * (60 + int(input.size_mb) // 100),
-        # No parameter either: the same bytes from elsewhere make the same images.
         registered=lambda wildcards: experiment.registered_option(wildcards.dataset),
     params:
         directory=lambda wildcards, output: Path(output.train).parent,
