@@ -690,7 +690,7 @@ def test_a_case_may_be_another_on_some_data_sets(config):
         ("celeba", {"test": 50}),
         ("celeba", {"channels": 1}),
         ("celeba", {"resolution": 64}),
-        ("cars", {"held_out": 1000}),
+        ("cars", {"held_out": 1000, "archive": "."}),
         ("cars", {"train": 1000}),
         ("lsun-bedroom", {"train": 1000}),
         ("lsun-bedroom", {"source": "celeba"}),

@@ -8,9 +8,9 @@ import yaml
 from publishers import btad, mvtec, plain, tarred, turned, zipped
 
 from rgi.data import companions, open_images, open_kinds, open_masks, prepare, unpack
+from rgi.data.counts import INSPECTED
 from rgi.data.inspected import (
     CATEGORIES,
-    COUNTS,
     PRODUCTS,
     BtadSettings,
     MvtecSettings,
@@ -174,10 +174,10 @@ def test_a_setting_of_no_use_is_named(archive, changes, message):
 
 def test_the_counts_are_those_of_the_documentation():
     text = DOCUMENT.read_text()
-    columns = (" / ".join(str(getattr(COUNTS[p], key)) for p in PRODUCTS) for key in PARTS_OF)
+    columns = (" / ".join(str(getattr(INSPECTED[p], key)) for p in PRODUCTS) for key in PARTS_OF)
     assert f"| BTAD 1 / 2 / 3 | {' | '.join(columns)} |" in text
     for name in CATEGORIES:
-        counts = " | ".join(str(getattr(COUNTS[name], key)) for key in PARTS_OF)
+        counts = " | ".join(str(getattr(INSPECTED[name], key)) for key in PARTS_OF)
         assert f"| {name} | {counts} |" in text
 
 

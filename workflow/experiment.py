@@ -17,7 +17,7 @@ from rgi.baselines import FILTERS, LOW_RANK
 from rgi.baselines.detectors import read_detector
 from rgi.corruption import library_hash
 from rgi.data import PUBLICATIONS, companions, unpacked_name
-from rgi.data.inspected import COUNTS
+from rgi.data.counts import INSPECTED
 from rgi.data.lsun import PARTS as BEDROOMS
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
@@ -587,9 +587,9 @@ def _check_held_out(dataset: Mapping[str, Any], source: str, path: tuple[str, ..
 def _check_published(dataset: Mapping[str, Any], source: str, path: tuple[str, ...]) -> None:
     """How many images there are, of a product whose archive is the publisher's."""
     name = dataset.get("product", dataset.get("category"))
-    if name not in COUNTS or dataset["archive"] is not None:
+    if name not in INSPECTED or dataset["archive"] is not None:
         return
-    count, defects = COUNTS[name], dataset["part"] == "defects"
+    count, defects = INSPECTED[name], dataset["part"] == "defects"
     most = {"test": count.defects if defects else count.train - 1, "normal": count.normal}
     for key, number in most.items():
         if dataset[key] > number:

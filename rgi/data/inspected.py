@@ -35,37 +35,6 @@ CATEGORIES = (
 )
 PRODUCTS = (1, 2, 3)
 
-
-@dataclass(frozen=True)
-class Published:
-    """How many images there are for training, and for testing without and with a defect."""
-
-    train: int
-    normal: int
-    defects: int
-
-
-COUNTS: dict[int | str, Published] = {
-    1: Published(400, 21, 49),
-    2: Published(399, 30, 200),
-    3: Published(1000, 400, 41),
-    "bottle": Published(209, 20, 63),
-    "cable": Published(224, 58, 92),
-    "capsule": Published(219, 23, 109),
-    "carpet": Published(280, 28, 89),
-    "grid": Published(264, 21, 57),
-    "hazelnut": Published(391, 40, 70),
-    "leather": Published(245, 32, 92),
-    "metal_nut": Published(220, 22, 93),
-    "pill": Published(267, 26, 141),
-    "screw": Published(320, 41, 119),
-    "tile": Published(230, 33, 84),
-    "toothbrush": Published(60, 12, 30),
-    "transistor": Published(213, 60, 40),
-    "wood": Published(247, 19, 60),
-    "zipper": Published(240, 32, 119),
-}
-
 _IMAGE = r"[^/.][^/]*\.(?:png|bmp|jpe?g|tiff?)"
 _MASK_ENDING = "_mask"  # of the names of MVTec AD's masks
 
