@@ -1,6 +1,7 @@
 """Public sets through the workflow: fetched from a mirror, unpacked if need be, prepared once."""
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,6 +138,14 @@ def test_what_a_mirror_has_left_is_not_taken_for_the_publisher_s(prepared):
     train = [f"results/datasets/{name}/train.npy" for name in ("own", "again")]
     options = ["--configfile", directory / "later.yaml", "--keep-going", "--forcerun", "library"]
     snakemake(directory, *options, "--", *train, "results/libraries/mvtec-ad.zip", check=False)
+    values["datasets"]["celeba"], values["datasets"]["again"] = again["again"], again["own"]
+    values["generators"] |= {"celeba": values["generators"]["again"]}
+    values["tables"]["anomaly-detection"]["datasets"] = ["again", "celeba"]
+    (directory / "same.yaml").write_text(yaml.safe_dump(values))
+    said = snakemake(
+        directory, "--configfile", directory / "same.yaml", "--dry-run", "--", train[0]
+    )
+    assert re.findall("warning: (.*): made of other", said) == ["results/datasets/celeba"]
     log = (directory / "results/logs/unpack/mvtec-ad/mvtec_anomaly_detection.tar.log").read_text()
     assert "mvtec_anomaly_detection.tar.xz: other bytes than the registered sha256:cf4313b1" in log
     log = (directory / "results/logs/dataset/again.log").read_text()

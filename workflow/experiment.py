@@ -18,6 +18,7 @@ from rgi.baselines.detectors import read_detector
 from rgi.corruption import library_hash
 from rgi.data import PUBLICATIONS, companions, unpacked_name
 from rgi.data.counts import INSPECTED
+from rgi.data.downloads import OTHER_BYTES
 from rgi.data.lsun import PARTS as BEDROOMS
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
@@ -204,6 +205,19 @@ class Experiment:
         entry = self.config["datasets"][dataset]
         downloaded = entry["source"] in PUBLICATIONS and not entry.get("archive")
         return "--registered" if downloaded and self._from_publishers else ""
+
+    def of_other_bytes(self) -> list[str]:
+        """Data sets that are there already, made of other files than would be downloaded."""
+        infos = {
+            name: Path(f"results/datasets/{name}/info.yaml")
+            for name in self.datasets()
+            if self.registered_option(name)
+        }
+        return [
+            name
+            for name, info in infos.items()
+            if info.exists() and OTHER_BYTES in " ".join(info.read_text().split())  # unfolded
+        ]
 
     def registered_source(self, owner: str) -> str:
         """How the script is told of which source an archive must have the bytes, or nothing."""

@@ -24,6 +24,7 @@ from rgi.errors import InputError
 from rgi.files import DAMAGED_ZIP, check_sha256, md5_of, sha256_of, write_whole
 from rgi.settings import choose
 
+OTHER_BYTES = "other bytes than the project knows"  # what info.yaml says of them
 _PATIENCE = (10, 60)  # seconds until a server answers, and between two pieces
 _PIECE = 1 << 20
 _TRIES = 8  # that bring nothing, one after the other, before a transfer that has begun is given up
@@ -161,8 +162,8 @@ def _compare(publication: Publication, path: Path, sha256: str) -> str:
         known = f"md5:{md5_of(path)}" in registered
     if known:
         return "the bytes that the project knows"
-    logging.warning("%s: other bytes than the project knows of %s", path, publication.title)
-    return "other bytes than the project knows"
+    logging.warning("%s: %s of %s", path, OTHER_BYTES, publication.title)
+    return OTHER_BYTES
 
 
 def _has_checksum(path: Path, checksum: str) -> bool:
@@ -174,7 +175,7 @@ def _copy(source: Path, file: Archive, path: Path) -> None:
     with write_whole(path) as temporary:
         shutil.copyfile(source, temporary)
     if file.checksum and not _has_checksum(path, file.checksum):
-        logging.warning("%s: other bytes than the project knows", source)
+        logging.warning("%s: %s", source, OTHER_BYTES)
 
 
 def _fetch_whole(url: str, file: Archive, path: Path) -> None:

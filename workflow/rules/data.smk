@@ -2,6 +2,13 @@
 MEGABYTES = {8: 2000, 16: 2000, 32: 2000, 64: 8000, 128: 8000, 256: 16000}  # by resolution
 MIRROR = join(["--mirror", config["mirror"]]) if config["mirror"] is not None else ""
 
+for name in experiment.of_other_bytes():
+    print(
+        f"warning: results/datasets/{name}: made of other files than the publisher's, from a mirror"
+        " that is not set; set `mirror:`, or delete this folder and its archives in results/downloads",
+        file=sys.stderr,
+    )
+
 
 localrules:
     archive,
