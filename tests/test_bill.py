@@ -73,14 +73,14 @@ def test_a_job_without_networks_is_counted_and_not_timed(config):
 @pytest.mark.parametrize(
     ("entry", "images", "masks"),
     [
-        ({"source": "celeba", "images": 10_000, "held_out": 1000}, 9000 + 100, 0),
+        ({"source": "celeba", "images": 10_000, "held_out": 1000}, 9000 + 40, 0),
         ({"source": "btad", "product": 1, "part": "clean"}, 400, 0),
-        ({"source": "btad", "product": 1, "part": "defects", "normal": 9}, 400 + 109, 109),
-        ({"source": "mvtec-ad", "category": "bottle"}, 209 + 100, 100),
+        ({"source": "btad", "product": 1, "part": "defects", "normal": 9}, 400 + 49, 49),
+        ({"source": "mvtec-ad", "category": "bottle"}, 209 + 40, 40),
     ],
 )
 def test_a_data_set_is_as_large_as_its_training_and_test_images(config, entry, images, masks):
-    config["datasets"]["other"] = entry | {"resolution": 32, "test": 100}
+    config["datasets"]["other"] = entry | {"resolution": 32, "test": 40}
     item = billed(config, "dataset", dataset="other")
     assert item.size == images_bytes(images, 32, 3) + images_bytes(masks, 32, 1)
 
