@@ -136,6 +136,11 @@ class Experiment:
         source = self.config["cases"][case].get("source")
         return [] if source is None else [f"results/libraries/{source}.zip"]
 
+    def reads_pictures(self, dataset: str) -> bool:
+        """Whether a data set's images are files, which several threads can read side by side."""
+        embedded_or_cut = ("digits", "brick", "magnetic-tile")
+        return self.config["datasets"][dataset]["source"] not in embedded_or_cut
+
     def case(self, dataset: str, name: str) -> dict[str, Any]:
         """A case's settings on one data set, as the library reads them."""
         others = ("source", "settings")  # where masks are from, and what methods do

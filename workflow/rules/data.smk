@@ -56,9 +56,9 @@ rule unpack:
         " --output {output:q} > {log:q} 2>&1"
 
 
-# Nothing else of a data set can run meanwhile, hence all cores of this machine; on a cluster it is
-# a heavy job like others. What a killed job has read lies beside the outputs under another name,
-# which Snakemake leaves alone.
+# Nothing else of a data set can run meanwhile, hence first, and where there are files to read on all
+# cores of this machine; on a cluster it is a heavy job like others. What a killed job has read lies
+# beside the outputs under another name, which Snakemake leaves alone.
 rule dataset:
     input:
         archives=lambda wildcards: experiment.archives(wildcards.dataset),
@@ -74,7 +74,13 @@ rule dataset:
         "results/benchmarks/dataset/{dataset}.tsv"
     conda:
         "../../envs/rgi.yaml"
-    threads: lambda wildcards: workflow.cores if workflow.local_exec else config["threads"]
+    priority: 2
+    threads:
+        lambda wildcards: (
+            workflow.cores
+            if workflow.local_exec and experiment.reads_pictures(wildcards.dataset)
+            else config["threads"]
+        )
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=lambda wildcards, input, attempt: attempt * (60 + int(input.size_mb) // 100),
