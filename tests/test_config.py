@@ -452,7 +452,9 @@ def test_images_that_cannot_be_there_are_refused_before_any_download(config, ent
 )
 def test_images_that_can_be_there_are_not_refused(config, entry):
     config["datasets"]["x"] = {"resolution": 16, "test": 4} | entry
-    read_experiment(config, "own.yaml")
+    experiment = read_experiment(config, "own.yaml")
+    asked = entry.get("test", 4) + entry.get("normal", 0)
+    assert experiment.images("x", "block") == asked
 
 
 @pytest.mark.parametrize("mirror", ["ftp://host/data", "file:///tmp", "https:/host", "nowhere"])
