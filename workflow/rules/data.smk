@@ -72,9 +72,9 @@ rule dataset:
         "results/logs/dataset/{dataset}.log",
     benchmark:
         "results/benchmarks/dataset/{dataset}.tsv"
+    priority: 2
     conda:
         "../../envs/rgi.yaml"
-    priority: 2
     threads:
         lambda wildcards: (
             workflow.cores
