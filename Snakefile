@@ -7,7 +7,8 @@ from shlex import join, quote
 
 sys.path[:0] = [workflow.basedir, str(Path(workflow.basedir) / "workflow")]
 
-from experiment import FAMILIES, as_json, lam_options, read_experiment
+from config_reading import FAMILIES, read_experiment
+from experiment import as_json, lam_options
 from rgi.baselines.detectors import check_model
 from rgi.data import PUBLICATIONS
 from rgi.errors import InputError

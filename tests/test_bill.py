@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from bill import Bill, Job  # noqa: E402
-from experiment import read_experiment  # noqa: E402
+from config_reading import read_experiment  # noqa: E402
 
 from rgi.inversion.methods import configured  # noqa: E402
 from rgi.models import Architecture  # noqa: E402

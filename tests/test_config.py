@@ -13,8 +13,8 @@ import yaml
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
-import experiment as experiment_module  # noqa: E402
-from experiment import read_experiment  # noqa: E402
+import config_checks  # noqa: E402
+from config_reading import read_experiment  # noqa: E402
 
 from rgi.errors import InputError  # noqa: E402
 from rgi.inversion.methods import configured  # noqa: E402
@@ -494,7 +494,7 @@ def test_several_gpus_are_for_devices_that_have_them(config):
 
 
 def test_a_batch_is_counted_in_the_groups_of_the_critics_statistic():
-    assert experiment_module.GROUP == GROUP
+    assert config_checks.GROUP == GROUP
 
 
 def test_a_methods_mask_is_given_found_or_none(config):
@@ -591,7 +591,7 @@ def test_a_detector_that_restores_nothing_is_not_for_inpainting(config):
     median = dataclasses.replace(experiment.methods["median"], restores=False)
     broken = dataclasses.replace(experiment, methods=experiment.methods | {"median": median})
     with pytest.raises(InputError, match="inpainting.methods: 'median' .* that restore images"):
-        experiment_module._check_tables(broken, "config.yaml")
+        config_checks._check_tables(broken, "config.yaml")
     assert median.restores_option == "--no-restores"
 
 

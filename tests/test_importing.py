@@ -28,7 +28,7 @@ from rgi.models import (
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from experiment import read_experiment  # noqa: E402
+from config_reading import read_experiment  # noqa: E402
 
 SMALL = Architecture(8, 1, 8, (8, 8))
 URL = "https://example.org/generators/faces.pth"

@@ -21,7 +21,8 @@ import pandas as pd
 import typer
 import yaml
 from bill import Bill, Job
-from experiment import Experiment, read_experiment
+from config_reading import read_experiment
+from experiment import Experiment
 
 from rgi.command import run
 from rgi.errors import InputError

@@ -1,0 +1,88 @@
+"""A config as it is read: checked, with defaults, as an experiment."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from config_checks import check
+from config_schema import check_finite, not_allowed, read_schema, validate
+from experiment import Experiment, Method
+
+from rgi.baselines import FILTERS, LOW_RANK
+from rgi.baselines.detectors import read_detector
+from rgi.errors import InputError
+from rgi.inversion.methods import configured
+from rgi.settings import read_settings
+
+PRESETS = {"filters": FILTERS, "low-rank": LOW_RANK}  # families whose methods are listed by name
+FAMILIES = tuple(sorted(p.stem for p in (Path(__file__).parent / "rules/methods").glob("*.smk")))
+
+
+def read_experiment(config: dict[str, Any], source: str) -> Experiment:
+    """Check a config and fill in its defaults.
+
+    Args:
+        config: as YAML gives it; changed in place.
+        source: the file or files it came from, for the messages.
+
+    Raises:
+        InputError: one line: source, key, value, what is allowed.
+    """
+    check_finite(config, source, ())
+    validate(config, read_schema("config"), source, ())
+    for name, entry in config["methods"].items():
+        path = ("methods", name)
+        if entry["family"] not in FAMILIES:
+            raise not_allowed(
+                source, (*path, "family"), entry["family"], f"one of {', '.join(FAMILIES)}"
+            )
+        validate(entry, read_schema(f"methods/{entry['family']}"), source, path)
+    methods = {name: _method(name, entry, source) for name, entry in config["methods"].items()}
+    experiment = Experiment(config, methods)
+    check(experiment, source)
+    return experiment
+
+
+def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
+    preset = entry.get("preset", name)
+    settings = entry.get("settings", {})
+    needs_mask, finds_mask = entry.get("needs_mask", False), entry.get("finds_mask", False)
+    together, restores = entry.get("together", False), entry.get("restores", True)
+    try:
+        if entry["family"] == "inversion":
+            known = configured(preset, settings)
+            needs_mask, finds_mask, has_lambda = (
+                known.needs_mask,
+                known.finds_mask,
+                known.has_lambda,
+            )
+        elif entry["family"] in PRESETS:
+            presets = PRESETS[entry["family"]]
+            if preset not in presets:
+                raise InputError(f"preset {preset!r} is unknown; allowed: {', '.join(presets)}")
+            read_settings(presets[preset].settings, settings, "settings")
+            has_lambda = presets[preset].has_lambda
+        elif entry["family"] == "anomalib":
+            read_detector(settings, "settings")
+            has_lambda, restores = False, False
+        else:
+            has_lambda = "lam" in entry
+    except InputError as error:
+        raise InputError(f"{source}: methods.{name}: {error}") from None
+    if together and not has_lambda:
+        raise InputError(f"{source}: methods.{name}.together: {preset} has no lambda")
+    if has_lambda != ("lam" in entry):
+        need = "needs a grid `lam`" if has_lambda else "has no lambda; remove the key `lam`"
+        raise InputError(f"{source}: methods.{name}.lam: {preset} {need}")
+    lams = tuple(str(lam) for lam in entry["lam"]) if has_lambda else ("none",)
+    return Method(
+        name,
+        entry["family"],
+        preset,
+        lams,
+        settings,
+        needs_mask,
+        finds_mask,
+        together,
+        restores,
+    )
