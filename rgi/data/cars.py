@@ -9,16 +9,16 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from rgi.data.archives import Members, open_members
 from rgi.data.downloads import provenance
 from rgi.data.pictures import UnreadableImageError, decode, to_pixels
-from rgi.data.sources import Parts, Pictures, check_count, check_image_format
-from rgi.data.split import Drawn, Unseen, digests, draw_test, hold_out
+from rgi.data.sources import Parts, check_count, check_image_format
+from rgi.data.split import Side, draw_parts, hold_out
 from rgi.errors import InputError
 
 WHERE = "datasets: cars"
@@ -100,13 +100,17 @@ def cars(settings: CarsSettings, seed: int) -> Parts:
     else:
         (train, held_out), reader = _cropped_parts(settings, archives)
         test_reader = reader
-    generator = np.random.default_rng(seed)
-    drawn = draw_test(held_out, settings.test, test_reader.image, generator, WHERE)
-    seen = digests(drawn.names, test_reader.members.read)
-    return Parts(
-        test=Pictures(drawn.names, test_reader.image),
-        train=Pictures(train, Unseen(reader.members.read, reader.decode, seen)),
-        describe=lambda: _describe(settings, seed, train, held_out, drawn),
+    return draw_parts(
+        Side(train, reader),
+        Side(held_out, test_reader),
+        settings.test,
+        seed,
+        WHERE,
+        origin=partial(provenance, "cars", settings.archives),
+        said={
+            "held_out": f"{len(held_out)} images, {held_out[0]} to {held_out[-1]}",
+            "train": f"{len(train)} images, {train[0]} to {train[-1]}",
+        },
     )
 
 
@@ -180,18 +184,3 @@ def _cropped_parts(
 
 def _listed(settings: CarsSettings) -> str:
     return ", ".join(settings.archives)
-
-
-def _describe(
-    settings: CarsSettings, seed: int, train: Sequence[str], held_out: Sequence[str], drawn: Drawn
-) -> dict[str, Any]:
-    return {
-        **provenance("cars", settings.archives),
-        "split": {
-            "drawn_by_seed": seed,
-            "held_out": f"{len(held_out)} images, {held_out[0]} to {held_out[-1]}",
-            "test": drawn.names,
-            "train": f"{len(train)} images, {train[0]} to {train[-1]}",
-        },
-        "skipped": [{"name": n, "reason": why} for n, why in sorted(drawn.skipped.items())],
-    }

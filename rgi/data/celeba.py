@@ -2,15 +2,15 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from rgi.data.archives import Members, open_members
 from rgi.data.downloads import provenance
 from rgi.data.pictures import Crop, check_crop, decode, to_pixels
-from rgi.data.sources import Parts, Pictures, check_count, check_image_format
-from rgi.data.split import Drawn, Unseen, digests, draw_test, hold_out
+from rgi.data.sources import Parts, check_count, check_image_format
+from rgi.data.split import Side, draw_parts, hold_out
 from rgi.errors import InputError
 
 WHERE = "datasets: celeba"
@@ -70,25 +70,15 @@ def celeba(settings: CelebaSettings, seed: int) -> Parts:
         raise InputError(f"{WHERE}: archive: {settings.archive}: has {len(names)} of {expected}")
     train, held_out = hold_out(names, settings.held_out, WHERE)
     reader = _Reader(members, settings)
-    drawn = draw_test(held_out, settings.test, reader.image, np.random.default_rng(seed), WHERE)
-    unseen = Unseen(members.read, reader.decode, digests(drawn.names, members.read))
-    return Parts(
-        test=Pictures(drawn.names, reader.image),
-        train=Pictures(train, unseen),
-        describe=lambda: _describe(settings, seed, train, drawn),
-    )
-
-
-def _describe(
-    settings: CelebaSettings, seed: int, train: list[str], drawn: Drawn
-) -> dict[str, Any]:
-    return {
-        **provenance("celeba", [settings.archive]),
-        "split": {
-            "drawn_by_seed": seed,
+    return draw_parts(
+        Side(train, reader),
+        Side(held_out, reader),
+        settings.test,
+        seed,
+        WHERE,
+        origin=partial(provenance, "celeba", [settings.archive]),
+        said={
             "held_out": f"the last {settings.held_out} images",
-            "test": drawn.names,
             "train": f"the first {len(train)} images, {train[0]} to {train[-1]}",
         },
-        "skipped": [{"name": n, "reason": why} for n, why in sorted(drawn.skipped.items())],
-    }
+    )

@@ -25,7 +25,7 @@ from rgi.data.pictures import (
     to_pixels,
 )
 from rgi.data.sources import GOOD, Parts, Pictures, check_count, check_image_format
-from rgi.data.split import Drawn, Unseen, digests, draw_test
+from rgi.data.split import Drawn, Side, describe, draw_test, unseen
 from rgi.errors import InputError
 
 PARTS = ("defects", "clean")
@@ -220,7 +220,7 @@ def _clean(product: _Product, settings: _Settings, seed: int) -> Parts:
     train = sorted(set(names) - set(drawn.names) - set(drawn.skipped))
     return Parts(
         test=Pictures(drawn.names, reader.image),
-        train=_training(reader, train, drawn.names),
+        train=unseen(Side(train, reader), Side(drawn.names, reader)),
         describe=lambda: _describe(product, settings, seed, [drawn], "all others of"),
     )
 
@@ -238,32 +238,20 @@ def _defects(product: _Product, settings: _Settings, seed: int) -> Parts:
     names = [name for part in drawn for name in part.names]
     return Parts(
         test=Pictures(names, reader.image),
-        train=_training(reader, product.images("train"), names),
+        train=unseen(Side(product.images("train"), reader), Side(names, reader)),
         describe=lambda: _describe(product, settings, seed, drawn, "all of"),
         masks=map(reader.mask, names),
         kinds=[GOOD if product.is_good(name) else _kind(name) for name in names],
     )
 
 
-def _training(reader: _Reader, names: Sequence[str], test: Sequence[str]) -> Pictures:
-    load = reader.members.read
-    return Pictures(names, Unseen(load, reader.decode, digests(test, load)))
-
-
 def _describe(
     product: _Product, settings: _Settings, seed: int, drawn: Sequence[Drawn], train: str
 ) -> dict[str, Any]:
-    skipped = {name: why for part in drawn for name, why in part.skipped.items()}
-    return {
-        **provenance(product.source, [settings.archive]),
-        "split": {
-            "drawn_by_seed": seed,
-            "part": settings.part,
-            "test": [name for part in drawn for name in part.names],
-            "train": f"{train} {product.name}/train",
-        },
-        "skipped": [{"name": n, "reason": why} for n, why in sorted(skipped.items())],
-    }
+    origin = provenance(product.source, [settings.archive])
+    return describe(
+        origin, seed, drawn, {"part": settings.part, "train": f"{train} {product.name}/train"}
+    )
 
 
 def _kind(name: str) -> str:

@@ -1,17 +1,16 @@
 """LSUN's bedrooms (Yu et al. 2015), read out of its LMDB databases of encoded images."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rgi.data.archives import Members, open_members
 from rgi.data.downloads import provenance
 from rgi.data.pictures import decode, to_pixels
-from rgi.data.sources import Parts, Pictures, check_count, check_image_format
-from rgi.data.split import Drawn, Unseen, digests, draw_test
+from rgi.data.sources import Parts, check_count, check_image_format
+from rgi.data.split import Side, draw_parts
 from rgi.errors import InputError
 
 WHERE = "datasets: lsun-bedroom"
@@ -69,27 +68,16 @@ def lsun_bedroom(settings: LsunSettings, seed: int) -> Parts:
         InputError: an archive is missing or damaged, or has too few images.
     """
     train, held_out = (_Reader(settings.part(name), settings) for name in PARTS)
-    generator = np.random.default_rng(seed)
-    names = held_out.members.names
-    drawn = draw_test(names, settings.test, held_out.image, generator, WHERE)
-    seen = digests(drawn.names, held_out.members.read)
-    return Parts(
-        test=Pictures(drawn.names, held_out.image),
-        train=Pictures(train.members.names, Unseen(train.members.read, train.decode, seen)),
-        describe=lambda: _describe(settings, seed, train.members.names, names, drawn),
-    )
-
-
-def _describe(
-    settings: LsunSettings, seed: int, train: Sequence[str], held_out: Sequence[str], drawn: Drawn
-) -> dict[str, Any]:
-    return {
-        **provenance("lsun-bedroom", settings.archive),
-        "split": {
-            "drawn_by_seed": seed,
-            "held_out": f"the publisher's {len(held_out)} validation images",
-            "test": drawn.names,
-            "train": f"all {len(train)} training images",
+    names, kept = train.members.names, held_out.members.names
+    return draw_parts(
+        Side(names, train),
+        Side(kept, held_out),
+        settings.test,
+        seed,
+        WHERE,
+        origin=partial(provenance, "lsun-bedroom", settings.archive),
+        said={
+            "held_out": f"the publisher's {len(kept)} validation images",
+            "train": f"all {len(names)} training images",
         },
-        "skipped": [{"name": n, "reason": why} for n, why in sorted(drawn.skipped.items())],
-    }
+    )

@@ -3,11 +3,34 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
+from rgi.data.archives import Members
 from rgi.data.pictures import UnreadableImageError
+from rgi.data.sources import Parts, Pictures
 from rgi.errors import InputError
+
+
+class Reader(Protocol):
+    """Reads the images of an archive: uint8 H x W x C."""
+
+    members: Members
+
+    def image(self, name: str) -> np.ndarray:
+        """Read the image `name` of the archive."""
+
+    def decode(self, name: str, data: bytes) -> np.ndarray:
+        """Make the same of the bytes of its file."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """The images that may be trained on, or those that may be tested on."""
+
+    names: Sequence[str]
+    reader: Reader
 
 
 @dataclass(frozen=True)
@@ -57,9 +80,50 @@ def hold_out(names: Sequence[str], count: int, where: str) -> tuple[Sequence[str
     return names[:-count], names[-count:]
 
 
-def digests(names: Sequence[str], load: Callable[[str], bytes]) -> dict[str, str]:
-    """Return the names by the SHA-256 of their files."""
-    return {hashlib.sha256(load(name)).hexdigest(): name for name in names}
+def unseen(train: Side, test: Side) -> Pictures:
+    """The training images but those whose files equal a test image's."""
+    load = test.reader.members.read
+    seen = {hashlib.sha256(load(name)).hexdigest(): name for name in test.names}
+    return Pictures(train.names, Unseen(train.reader.members.read, train.reader.decode, seen))
+
+
+def draw_parts(
+    train: Side,
+    held_out: Side,
+    count: int,
+    seed: int,
+    where: str,
+    origin: Callable[[], Mapping[str, Any]],
+    said: Mapping[str, str],
+) -> Parts:
+    """Draw `count` test images of those held out; `origin` and `said` are for info.yaml.
+
+    Raises:
+        InputError: too few can be read.
+    """
+    generator = np.random.default_rng(seed)
+    drawn = draw_test(held_out.names, count, held_out.reader.image, generator, where)
+    return Parts(
+        test=Pictures(drawn.names, held_out.reader.image),
+        train=unseen(train, Side(drawn.names, held_out.reader)),
+        describe=lambda: describe(origin(), seed, [drawn], said),
+    )
+
+
+def describe(
+    origin: Mapping[str, Any], seed: int, drawn: Sequence[Drawn], said: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return a source's part of info.yaml; `said` is what else there is to say of the split."""
+    skipped = {name: why for part in drawn for name, why in part.skipped.items()}
+    return {
+        **origin,
+        "split": {
+            "drawn_by_seed": seed,
+            **said,
+            "test": [name for part in drawn for name in part.names],
+        },
+        "skipped": [{"name": name, "reason": why} for name, why in sorted(skipped.items())],
+    }
 
 
 def draw_test(
