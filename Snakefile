@@ -1,5 +1,6 @@
 # Front door: reads and checks the config, includes the rules, names the targets.
 import re
+import signal
 import sys
 from os.path import relpath
 from pathlib import Path
@@ -25,6 +26,11 @@ except InputError as error:
 DEFAULT = Path(workflow.basedir, "config.yaml")
 OVERLAYS = [relpath(path) for path in workflow.configfiles if not DEFAULT.samefile(path)]
 COMMAND = join(["snakemake", *(["--configfile", *OVERLAYS] if OVERLAYS else [])])
+
+
+# SLURM warns all processes of a job before its time is up (profiles/slurm). A script that heeds that
+# writes a checkpoint, and snakemake, which would die of it, has to outlive the script.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 # Not parameters, lest a moved project reruns everything. PYTHONPATH: scripts find the library also

@@ -11,13 +11,15 @@ from typing import Annotated, get_origin
 import typer
 
 from rgi.errors import InputError
+from rgi.interruption import NOT_FINISHED, Interrupted
 
 
 def run(*mains: Callable[..., None]) -> None:
     """Run `mains` as a command line program; signatures are the interface, `--help` explains them.
 
     Several functions are subcommands, each under the function's name.
-    An InputError ends the program with status 1 and its message on one line of standard error.
+    An InputError ends the program with status 1 and its message on one line of standard error,
+    Interrupted likewise with NOT_FINISHED.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
@@ -30,6 +32,9 @@ def run(*mains: Callable[..., None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except Interrupted as interruption:
+        print(f"not finished: {interruption}; the same command goes on from there", file=sys.stderr)
+        sys.exit(NOT_FINISHED)
 
 
 def _with_options(main: Callable[..., None]) -> Callable[..., None]:

@@ -29,7 +29,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    temporary = partial_of(path)
     try:
         yield temporary
         with temporary.open("rb") as stream:
@@ -37,6 +37,11 @@ def write_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def partial_of(path: Path) -> Path:
+    """Where `path` is written before it is whole; a kill may leave it."""
+    return path.with_name(f".{path.stem}.partial{path.suffix}")
 
 
 def sha256_of(path: Path) -> str:

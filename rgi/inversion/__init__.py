@@ -9,5 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "engine": ["Restoration", "invert", "invert_grid"],
         "methods": ["METHODS", "Method"],
         "objective": ["closed_form_mask", "profile_fidelity"],
+        "progress": ["Checkpoint"],
     },
 )

@@ -8,6 +8,7 @@ rounding.) A row that is done makes room for the next one.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from rgi.inversion.adam import AdamRows
 from rgi.inversion.lbfgs import LbfgsRows
 from rgi.inversion.memory import Batch
 from rgi.inversion.problem import Problem, Render
+from rgi.inversion.progress import UNKEPT, UNKEPT_PART, Part, Progress, State
 from rgi.inversion.weights import fine_tune
 
 CHECK = 10  # passes between two looks at which rows are done; there the host waits for the device
@@ -33,6 +35,39 @@ class Descents:
 
     rows: AnyRows  # N K, an image's own beside each other, best first
     passes: Tensor  # N, on the CPU: generator passes with gradient
+
+
+@dataclass
+class Course:
+    """All that changes while a search runs; a checkpoint is this."""
+
+    rows: AnyRows
+    spent: Tensor  # N, on the CPU: an image's passes in the stages before
+    stage: int
+    left: Tensor  # on the CPU: passes that each row may still take in this stage
+    taken: Tensor  # on the CPU: passes that each row took in this stage
+
+    @classmethod
+    def begin(cls, rows: AnyRows, images: int, steps: int) -> Self:
+        """Before the first pass of the first stage."""
+        left = torch.full((len(rows.latent),), steps)
+        return cls(rows, torch.zeros(images, dtype=torch.long), 0, left, torch.zeros_like(left))
+
+    def enter(self, stage: int, steps: int) -> None:
+        """Begin a stage in which each row may take so many passes."""
+        self.stage = stage
+        self.left = torch.full((len(self.rows.latent),), steps)
+        self.taken = torch.zeros_like(self.left)
+
+    def state(self) -> State:
+        """Contents of a checkpoint."""
+        return {**vars(self), "rows": vars(self.rows)}
+
+    @classmethod
+    def of(cls, state: State, solver: type[AnyRows]) -> Self:
+        """Go on from a checkpoint."""
+        counts = {name: state[name].cpu() for name in ("spent", "left", "taken")}
+        return cls(solver(**state["rows"]), stage=state["stage"], **counts)
 
 
 @dataclass(frozen=True)
@@ -53,6 +88,7 @@ def search(
     stages: Sequence[tuple[int, int]],
     batch: Batch,
     keep: int = 1,
+    part: Part = UNKEPT_PART,
 ) -> Descents:
     """Descend from every start; after each stage the starts with the lowest objective go on.
 
@@ -63,29 +99,39 @@ def search(
         stages: (starts, steps) of each stage.
         batch: rows in one pass.
         keep: descents of each image that are left at the end.
+        part: keeps what is reached.
     """
-    count, starts = latents.shape[:2]
+    count = len(latents)
     image = torch.arange(count, device=latents.device)
-    spent = torch.zeros(count, dtype=torch.long)
-    rows = begin(problem, render, latents, batch)
-    following = [goes_on for goes_on, _ in stages[1:]] + [keep]
-    for (_, steps), going_on in zip(stages, following, strict=True):
+    saved = part.take()
+    if saved is None:
+        course = Course.begin(begin(problem, render, latents, batch), count, stages[0][1])
+    else:
+        course = Course.of(saved, SOLVERS[problem.method.solver])
+    part.hold(course.state)
+    following = [*stages[1:], (keep, 0)]
+    while course.stage < len(stages):
+        (starts, steps), (going_on, steps_then) = stages[course.stage], following[course.stage]
         repeated = image.repeat_interleave(starts)
-        taken = _descend(problem, render, rows, repeated, steps, batch)
-        spent += taken.view(count, starts).sum(1)
-        logger.info(
-            "%d x %d descents: %d of %d passes each", count, starts, taken.double().mean(), steps
-        )
+        _descend(problem, render, course, repeated, batch, part)
+        course.spent += course.taken.view(count, starts).sum(1)
+        mean = course.taken.double().mean()
+        logger.info("%d x %d descents: %d of %d passes each", count, starts, mean, steps)
         if going_on < starts:
-            value = _values(problem, render, rows, repeated, batch).view(count, starts)
+            value = _values(problem, render, course.rows, repeated, batch).view(count, starts)
             best = value.topk(going_on, largest=False).indices
-            rows = rows.take((image[:, None] * starts + best).flatten())
-            starts = going_on
-    return Descents(rows, spent)
+            course.rows = course.rows.take((image[:, None] * starts + best).flatten())
+        course.enter(course.stage + 1, steps_then)
+    return Descents(course.rows, course.spent)
 
 
 def finish(
-    problem: Problem, generator: nn.Module, render: Render, descents: Descents, batch: Batch
+    problem: Problem,
+    generator: nn.Module,
+    render: Render,
+    descents: Descents,
+    batch: Batch,
+    progress: Progress = UNKEPT,
 ) -> Solution:
     """Fine-tune each image's own weights, if the method has any, and read the result."""
     iterations, rows = problem.method.weights_iterations, descents.rows
@@ -95,7 +141,7 @@ def finish(
         if iterations:
             if isinstance(some, LbfgsRows):  # Adam moves latent and weights together
                 some = AdamRows.begin(part, render, some.latent)
-            restored = fine_tune(part, generator, some)
+            restored = fine_tune(part, generator, some, progress.part("tuning"))
             logger.info("%d images: %d steps of fine-tuning", len(chosen), iterations)
         else:
             with torch.no_grad():
@@ -104,7 +150,8 @@ def finish(
         found = restored, score, some.latent, objective
         return tuple(tensor[: len(chosen)] for tensor in found)
 
-    parts = batch.all(len(descents.passes), problem.images.device, read)
+    count, device = len(descents.passes), problem.images.device
+    parts = batch.all(count, device, read, progress.part("results"))
     columns = (torch.cat(column) for column in zip(*parts, strict=True))
     return Solution(*columns, passes=descents.passes + iterations)
 
@@ -123,21 +170,16 @@ def begin(problem: Problem, render: Render, latents: Tensor, batch: Batch) -> An
 
 
 def _descend(
-    problem: Problem, render: Render, rows: AnyRows, image: Tensor, steps: int, batch: Batch
-) -> Tensor:
-    """Give each row up to `steps` passes, in place.
+    problem: Problem, render: Render, course: Course, image: Tensor, batch: Batch, part: Part
+) -> None:
+    """Give each row of the course the passes that it has left, in place.
 
     Args:
         image: which of the problem's images each row belongs to.
-
-    Returns:
-        How many passes each row took, on the CPU.
     """
     tolerance = problem.method.tolerance
-    left = torch.full((len(image),), steps)
-    taken = torch.zeros_like(left)
-    total = steps * len(image)
-    with tqdm(total=total, desc="inversion", unit="pass", disable=None) as bar:
+    rows, left, taken = course.rows, course.left, course.taken
+    with tqdm(total=int(left.sum()), desc="inversion", unit="pass", disable=None) as bar:
         while left.any():
             # Only rows that are equally far from their next look: it comes when the row's own
             # passes say so, whoever the others are.
@@ -162,7 +204,7 @@ def _descend(
             if stalled is not None:
                 bar.update(int(left[chosen[stalled]].sum()))
                 left[chosen[stalled]] = 0
-    return taken
+            part.reach()
 
 
 def take_passes(problem: Problem, render: Render, rows: AnyRows, count: int) -> None:

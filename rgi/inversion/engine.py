@@ -1,7 +1,7 @@
 """The engine's face: checked arguments in, restorations of many independent images out."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +12,7 @@ from rgi.inversion.descent import Solution, finish, search
 from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.methods import METHODS, Method
 from rgi.inversion.problem import Problem, Render
+from rgi.inversion.progress import UNKEPT, Checkpoint, KeptProgress, Progress, identify
 from rgi.inversion.start import start_latents
 from rgi.models import Discriminator, Generator
 from rgi.models.frozen import frozen, frozen_critic
@@ -88,11 +89,19 @@ def invert_grid(
     index: Sequence[int] | Tensor | None = None,
     seed: int = 0,
     memory: int = MEMORY,
+    checkpoint: Checkpoint | None = None,
 ) -> list[Restoration]:
     """As `invert` once for each lambda, to the last bit, in one batch.
 
     What does not depend on lambda (the pool of starts, the stages with `explore_lam`) is computed
     once; `passes` counts it for every lambda, `seconds` is what was spent.
+
+    With a `checkpoint`, one that was killed or stopped goes on from there and finds the same, to
+    the last bit. Whoever has saved the result clears the checkpoint.
+
+    Raises:
+        InputError: as `invert`.
+        Interrupted: the process was asked to end; the checkpoint holds what was reached.
     """
     method = _resolve(method)
     index = _checked(images, generator, method, mask, discriminator, index, memory)
@@ -101,7 +110,19 @@ def invert_grid(
     count = len(images)
     each = torch.cat([_checked_lam(method, lam, count) for lam in lams])
     lane = torch.arange(count).repeat(len(lams))
-    found = _invert(images, generator, method, lane, each, mask, discriminator, index, seed, memory)
+    found = _invert(
+        images,
+        generator,
+        method,
+        lane,
+        each,
+        mask,
+        discriminator,
+        index,
+        seed,
+        memory,
+        checkpoint,
+    )
     columns = vars(found)
     return [
         Restoration(**{name: column[first : first + count] for name, column in columns.items()})
@@ -121,6 +142,7 @@ def _invert(
     index: Tensor,
     seed: int,
     memory: int,
+    checkpoint: Checkpoint | None = None,
 ) -> Restoration:
     """One restoration per lane: an image's number, and a lambda."""
     device = next(generator.parameters()).device
@@ -135,15 +157,34 @@ def _invert(
     )
     render = frozen(generator)
     batch = fitting_batch(problem, generator, render, memory)
+    progress = UNKEPT
+    if checkpoint is not None:
+        identity = identify(problem, generator, lane, lam, index, seed, batch.size)
+        progress = KeptProgress(checkpoint, identity, device)
+    spent = _go_on(progress, batch, started)
     problem = _with_features(problem, batch)
     lane, lam = lane.to(device), lam.to(device)
-    solution = _solve(problem, generator, render, lane, lam, index, seed, batch)
+    solution = _solve(problem, generator, render, lane, lam, index, seed, batch, progress)
     names = ("restored", "score", "latent", "objective", "passes")
     found = {name: getattr(solution, name).to(images.device) for name in names}
     if device.type == "cuda":
         torch.cuda.synchronize(device)  # what was spent, not what was asked for
     share = found["passes"].double() / found["passes"].sum()
-    return Restoration(**found, seconds=(time.perf_counter() - started) * share)
+    return Restoration(**found, seconds=spent() * share)
+
+
+def _go_on(progress: Progress, batch: Batch, started: float) -> Callable[[], float]:
+    """Take over the batch's size; return a clock with the seconds before this start on it."""
+    clock, rows = progress.part("seconds"), progress.part("rows at a time")
+    before = clock.take() or 0.0
+    batch.size = rows.take() or batch.size  # it may have fallen
+
+    def spent() -> float:
+        return before + time.perf_counter() - started
+
+    clock.hold(spent)
+    rows.hold(lambda: batch.size)
+    return spent
 
 
 def _solve(
@@ -155,20 +196,23 @@ def _solve(
     index: Tensor,
     seed: int,
     batch: Batch,
+    progress: Progress,
 ) -> Solution:
+    pool, descents = progress.part("pool"), progress.part("descents")
     stages = problem.method.stages
     lanes = problem.rows(lane, lam)
     if problem.method.explore_lam:
         exploring, kept = problem.exploring(), stages[-1][0]
-        starts = start_latents(exploring, generator, render, index, seed, batch)
-        explored = search(exploring, render, starts, stages[:-1], batch, kept)
+        starts = start_latents(exploring, generator, render, index, seed, batch, pool)
+        part = progress.part("exploration")
+        explored = search(exploring, render, starts, stages[:-1], batch, kept, part)
         latents = explored.rows.latent.unflatten(0, (-1, kept))[lane]
-        found = search(lanes, render, latents, stages[-1:], batch)
+        found = search(lanes, render, latents, stages[-1:], batch, part=descents)
         found = replace(found, passes=found.passes + explored.passes[lane.cpu()])
     else:
-        starts = start_latents(lanes, generator, render, index[lane.cpu()], seed, batch)
-        found = search(lanes, render, starts, stages, batch)
-    return finish(lanes, generator, render, found, batch)
+        starts = start_latents(lanes, generator, render, index[lane.cpu()], seed, batch, pool)
+        found = search(lanes, render, starts, stages, batch, part=descents)
+    return finish(lanes, generator, render, found, batch, progress)
 
 
 def _with_features(problem: Problem, batch: Batch) -> Problem:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rgi.errors import InputError
 from rgi.inversion.problem import Problem, Render
+from rgi.inversion.progress import UNKEPT_PART, Part
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +51,17 @@ class Batch:
             # Not in the handler: there the failed pass still holds its memory.
             self._halve()
 
-    def all(self, count: int, device: torch.device, work: Work[Result]) -> list[Result]:
-        """Do the work for rows 0 to count - 1, batch after batch."""
-        rows, results = torch.arange(count, device=device), []
-        while len(rows):
-            chosen, result = self.first(rows, work)
+    def all(
+        self, count: int, device: torch.device, work: Work[Result], part: Part = UNKEPT_PART
+    ) -> list[Result]:
+        """Do the work for rows 0 to count - 1, batch after batch; results are kept in `part`."""
+        done, results = part.take() or (0, [])
+        part.hold(lambda: (done, results))
+        while done < count:
+            chosen, result = self.first(torch.arange(done, count, device=device), work)
             results.append(result)
-            rows = rows[len(chosen) :]
+            done += len(chosen)
+            part.reach()
         return results
 
     def _halve(self) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from rgi.inversion.memory import Batch
 from rgi.inversion.problem import Problem, Render
+from rgi.inversion.progress import UNKEPT_PART, Part
 from rgi.models import Generator
 
 
@@ -16,6 +17,7 @@ def start_latents(
     index: Tensor,
     seed: int,
     batch: Batch,
+    part: Part = UNKEPT_PART,
 ) -> Tensor:
     """The first latents of each image, N x K x d, best first, K as the first stage says.
 
@@ -34,7 +36,7 @@ def start_latents(
     def judged(chosen: Tensor, padded: Tensor) -> Tensor:
         return _losses(problem, render(pool[padded]))[:, : len(chosen)]
 
-    losses = torch.cat(batch.all(len(pool), device, judged), 1)
+    losses = torch.cat(batch.all(len(pool), device, judged, part), 1)
     return pool[losses.topk(starts, largest=False).indices]
 
 

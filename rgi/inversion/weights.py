@@ -1,6 +1,7 @@
 """Generator weights of an image's own (R-RGI, RGI eq. 4; DGP)."""
 
 import copy
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -11,35 +12,81 @@ from tqdm import tqdm
 
 from rgi.inversion.adam import AdamRows, ramp
 from rgi.inversion.problem import Problem, Render
+from rgi.inversion.progress import UNKEPT_PART, Part, State
 from rgi.models import Generator
 from rgi.models.progressive import EqualisedDense
 
 
-def fine_tune(problem: Problem, generator: Generator, rows: AdamRows) -> Tensor:
+def fine_tune(
+    problem: Problem, generator: Generator, rows: AdamRows, part: Part = UNKEPT_PART
+) -> Tensor:
     """Let every row's own weights learn beside latent and mask, in place.
 
     Returns:
         The images of the weights and latents at the end, N x C x H x W.
     """
-    method = problem.method
+    saved = part.take()  # once: where memory then runs out, fewer rows begin anew
     render, weights = own_weights(generator, len(rows.latent))
-    optimiser = Adam(weights, lr=method.weights_learning_rate, fused=True)
-    steps = range(method.weights_iterations)
-    for _ in tqdm(steps, desc="fine-tuning", unit="step", disable=None):
-        variables = [rows.latent, rows.mask] if method.learns_mask else [rows.latent]
-        variables = [variable.detach().requires_grad_() for variable in variables]
-        mask = variables[1] if method.learns_mask else rows.mask
-        total = problem.objective(render(variables[0]), mask).sum()
-        gradients = torch.autograd.grad(total, [*variables, *weights])
-        # All rows are at the same step here.
-        optimiser.param_groups[0]["lr"] = method.weights_learning_rate * ramp(rows.steps, method)[0]
-        for weight, gradient in zip(weights, gradients[len(variables) :], strict=True):
-            # vmap transposes some; fused Adam on the CPU does not look at strides.
-            weight.grad = gradient.contiguous()
-        optimiser.step()
-        rows.update(method, total, gradients[: len(variables)])
+    optimiser = Adam(weights, lr=problem.method.weights_learning_rate, fused=True)
+    tuning = Tuning(rows, weights, optimiser)
+    if saved is not None:
+        tuning.load_state(saved)
+    part.hold(tuning.state)
+    count = problem.method.weights_iterations
+    steps = range(tuning.step, count)
+    show = {"desc": "fine-tuning", "unit": "step", "disable": None}
+    try:
+        for _ in tqdm(steps, initial=tuning.step, total=count, **show):
+            _learn(problem, render, tuning)
+            part.reach()
+    finally:
+        part.drop()
     with torch.no_grad():
         return render(rows.latent)
+
+
+@dataclass
+class Tuning:
+    """All that changes while weights learn; a checkpoint is this."""
+
+    rows: AdamRows
+    weights: list[Tensor]
+    optimiser: Adam  # of the weights; rows have their own
+    step: int = 0
+
+    def state(self) -> State:
+        """Contents of a checkpoint."""
+        weights = [weight.detach() for weight in self.weights]
+        return self.step, vars(self.rows), weights, self.optimiser.state_dict()
+
+    def load_state(self, state: State) -> None:
+        """Go on from a checkpoint."""
+        self.step, rows, weights, moments = state
+        for name, value in rows.items():
+            setattr(self.rows, name, value)
+        with torch.no_grad():
+            for weight, value in zip(self.weights, weights, strict=True):
+                weight.copy_(value)
+        self.optimiser.load_state_dict(moments)
+
+
+def _learn(problem: Problem, render: Render, tuning: Tuning) -> None:
+    """One step of latent, mask and weights."""
+    method, rows, weights = problem.method, tuning.rows, tuning.weights
+    variables = [rows.latent, rows.mask] if method.learns_mask else [rows.latent]
+    variables = [variable.detach().requires_grad_() for variable in variables]
+    mask = variables[1] if method.learns_mask else rows.mask
+    total = problem.objective(render(variables[0]), mask).sum()
+    gradients = torch.autograd.grad(total, [*variables, *weights])
+    # All rows are at the same step here.
+    rate = method.weights_learning_rate * ramp(rows.steps, method)[0]
+    tuning.optimiser.param_groups[0]["lr"] = rate
+    for weight, gradient in zip(weights, gradients[len(variables) :], strict=True):
+        # vmap transposes some; fused Adam on the CPU does not look at strides.
+        weight.grad = gradient.contiguous()
+    tuning.optimiser.step()
+    rows.update(method, total, gradients[: len(variables)])
+    tuning.step += 1
 
 
 def own_weights(generator: Generator, count: int) -> tuple[Render, list[Tensor]]:

@@ -17,7 +17,9 @@ from torch.optim import Adam
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from rgi.checkpoint import Identity, save_checkpoint
 from rgi.errors import InputError
+from rgi.interruption import NEVER, Interrupted, StopRequest
 from rgi.models import (
     Architecture,
     Discriminator,
@@ -26,7 +28,7 @@ from rgi.models import (
     save_generator,
 )
 from rgi.models.progressive import GROUP
-from rgi.training.checkpoint import Identity, identify, load_checkpoint, save_checkpoint
+from rgi.training.checkpoint import identify, load_checkpoint
 from rgi.training.draws import Draw, draw_step, prefetch
 from rgi.training.passes import Passes, spread_kept
 from rgi.training.samples import check_spread, draw_samples, save_sheet
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "training.jsonl"
+AGREE = 10  # steps between two questions to a team, whether one of them was asked to end
 
 
 @dataclass
@@ -83,6 +86,7 @@ def train(
     seed: int,
     device: torch.device,
     team: Team = ALONE,
+    stop: StopRequest = NEVER,
 ) -> None:
     """Train on uint8 images N x H x W x C and write everything into `directory`.
 
@@ -97,6 +101,7 @@ def train(
     Raises:
         InputError: the images do not fit the architecture or the batch the team, a loss or weight
             is no longer finite, or the generator collapsed to one image.
+        Interrupted: a process of the team was asked to `stop`; the checkpoint holds its last step.
     """
     _check_images(images, architecture)
     _check_batch(settings, team)
@@ -127,6 +132,11 @@ def train(
             state.step += 1
             if team.leads:
                 record.follow(state, position)
+            if _any_stops(stop, state, team):
+                with team.leader_first():  # or the others' end would end its writing
+                    if team.leads:
+                        record.save(state)
+                raise Interrupted(f"{directory / CHECKPOINT} holds step {state.step}")
         if team.leads:
             record.finish(state)
 
@@ -188,6 +198,17 @@ def _resume(state: State, checkpoint: Path, identity: Identity, schedule: Schedu
         )
     else:
         logger.info("%s: going on at step %d of %d", checkpoint, state.step, schedule.steps)
+
+
+def _any_stops(stop: StopRequest, state: State, team: Team) -> bool:
+    """Whether a process of the team was asked to; all get the same answer, lest some go on."""
+    if team.size == 1:
+        return bool(stop)
+    if state.step % AGREE:
+        return False
+    asked = torch.tensor(float(bool(stop)), device=state.tick.sums.device)
+    team.average(asked)
+    return bool(asked)
 
 
 def _begin(
@@ -293,19 +314,20 @@ class Record:
         if position.ends_level:
             self._end_level(state, position.level)
         if time.monotonic() - self.saved >= self.settings.checkpoint_seconds:
-            self._save(state)
+            self.save(state)
             self.saved = time.monotonic()
 
     def finish(self, state: State) -> None:
         """Write the last checkpoint and the result."""
-        self._save(state)
+        self.save(state)
         level = state.average.architecture.levels - 1
         samples = draw_samples(state.average, level, self.seed).cpu()
         save_sheet(self.directory / "samples.png", samples)
         save_discriminator(self.directory / "discriminator.pt", state.discriminator)
         save_generator(self.directory / "generator.pt", state.average)
 
-    def _save(self, state: State) -> None:
+    def save(self, state: State) -> None:
+        """Write a checkpoint."""
         _check_finite(state, self.settings)
         save_checkpoint(self.directory / CHECKPOINT, self.identity, state.state_dict())
 

@@ -1,7 +1,8 @@
 # The progressive GAN of each data set: results/generators/{dataset}/
 # checkpoint.pt is no declared output: a killed training must find it again. The device is a
 # resource and no parameter: to move to another machine is no reason to train anew. Nor is another
-# number of GPUs, hence the launcher is a resource, too.
+# number of GPUs, hence the launcher is a resource, too. exec: a shell between snakemake and a script
+# that takes signals would die of them first.
 LAUNCHER = (
     "python" if config["gpus"] == 1 else f"torchrun --standalone --nproc-per-node {config['gpus']}"
 )
@@ -39,6 +40,6 @@ rule generator:
         settings=lambda wildcards: as_json(config["generators"][wildcards.dataset]),
         seed=config["seed"],
     shell:
-        "{resources.launcher} $SCRIPTS/train_generator.py --images {input:q} --settings {params.settings:q}"
+        "exec {resources.launcher} $SCRIPTS/train_generator.py --images {input:q} --settings {params.settings:q}"
         " --seed {params.seed} --device {resources.device} --threads {threads}"
         " --directory {params.directory:q} > {log:q} 2>&1"

@@ -9,6 +9,7 @@ import typer
 from rgi.command import parse_lam, pin_threads, run, shard
 from rgi.errors import InputError
 from rgi.files import load_arrays, save_arrays
+from rgi.interruption import stop_requests
 from rgi.settings import parse_json
 
 if TYPE_CHECKING:
@@ -32,11 +33,16 @@ def main(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="threads for torch")] = 1,
     memory: Annotated[int, typer.Option(min=1, help="MB that the passes may take")] = 1000,
+    checkpoint_seconds: Annotated[float, typer.Option(min=0, help="between checkpoints")] = 60.0,
 ) -> None:
-    """Invert GENERATOR for rows FIRST to LAST (not included) of CASE; write the restorations."""
+    """Invert GENERATOR for rows FIRST to LAST (not included) of CASE; write the restorations.
+
+    A killed run goes on from .NAME.checkpoint.pt beside the first output, which is taken away in
+    the end. Asked to end (SIGTERM, SIGUSR1, Ctrl-C), it writes that file and ends with status 75.
+    """
     import torch
 
-    from rgi.inversion import invert_grid
+    from rgi.inversion import Checkpoint, invert_grid
     from rgi.inversion.methods import configured
     from rgi.models import choose_device, load_discriminator, load_generator
 
@@ -52,19 +58,24 @@ def main(
         raise InputError(f"--discriminator: missing; {method} needs it")
     critic = load_discriminator(discriminator).to(where) if chosen.needs_discriminator else None
     index = arrays["index"][rows]
-    restorations = invert_grid(
-        torch.from_numpy(arrays["corrupted"][rows]),
-        network,
-        chosen,
-        [parse_lam(text) for text in lam],
-        mask=torch.from_numpy(arrays["mask"][rows]) if chosen.needs_mask else None,
-        discriminator=critic,
-        index=index,
-        seed=seed,
-        memory=memory * 10**6,
-    )
-    for path, restoration in zip(output, restorations, strict=True):
-        save_restoration(path, restoration, index)
+    kept = output[0].with_name(f".{output[0].stem}.checkpoint.pt")
+    with stop_requests() as stop:
+        checkpoint = Checkpoint(kept, checkpoint_seconds, stop)
+        restorations = invert_grid(
+            torch.from_numpy(arrays["corrupted"][rows]),
+            network,
+            chosen,
+            [parse_lam(text) for text in lam],
+            mask=torch.from_numpy(arrays["mask"][rows]) if chosen.needs_mask else None,
+            discriminator=critic,
+            index=index,
+            seed=seed,
+            memory=memory * 10**6,
+            checkpoint=checkpoint,
+        )
+        for path, restoration in zip(output, restorations, strict=True):
+            save_restoration(path, restoration, index)
+        checkpoint.clear()
 
 
 def save_restoration(path: Path, restoration: "Restoration", index: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from rgi.command import pin_threads, run
 from rgi.errors import InputError
+from rgi.interruption import stop_requests
 from rgi.settings import parse_json
 
 
@@ -23,7 +24,8 @@ def main(
     """Train on uint8 images N x H x W x C; a killed training goes on from its checkpoint.
 
     Written are generator.pt (the averaged generator), discriminator.pt, training.jsonl,
-    samples.png, samples_{resolution}.png and checkpoint.pt. To train anew with the same settings,
+    samples.png, samples_{resolution}.png and checkpoint.pt. Asked to end (SIGTERM, SIGUSR1,
+    Ctrl-C), it writes a checkpoint and ends with status 75. To train anew with the same settings,
     delete checkpoint.pt. With several GPUs: torchrun --standalone --nproc-per-node N
     train_generator.py ...; the batch of the settings is shared out among them.
     """
@@ -39,8 +41,8 @@ def main(
     chosen = choose_device(device)
     if device == "auto" and chosen.type == "cpu" and launched_processes() > 1:
         raise InputError("gpus: there is no GPU here; allowed: 1, or --device cpu for processes")
-    with join_team(chosen) as (team, own):
-        train(array, architecture, training, directory, seed=seed, device=own, team=team)
+    with stop_requests() as stop, join_team(chosen) as (team, own):
+        train(array, architecture, training, directory, seed=seed, device=own, team=team, stop=stop)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 # Methods that invert a generator: one job per (data set, case, method, lambda, shard), or one for all
-# lambdas where the config says `together`.
+# lambdas where the config says `together`. A killed job goes on from .SHARD.checkpoint.pt, which is no
+# declared output, lest snakemake deletes it. exec: see training.smk.
 INVERSION_INPUT = {
     "case": "results/cases/{dataset}/{case}.npz",
     "generator": "results/generators/{dataset}/generator.pt",
@@ -29,7 +30,7 @@ INVERSION_PARAMS = {
     ),
 }
 INVERSION_COMMAND = (
-    "python $SCRIPTS/restore_inversion.py --case {input.case:q} --generator {input.generator:q}"
+    "exec python $SCRIPTS/restore_inversion.py --case {input.case:q} --generator {input.generator:q}"
     " {params.discriminator:q} --method {params.preset}"
     " --settings {params.settings:q} --first {params.rows[0]} --last {params.rows[1]}"
     " --seed {params.seed} --device {resources.device} --threads {threads}"
