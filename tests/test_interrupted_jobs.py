@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from rgi.files import load_arrays
 from rgi.models import Discriminator, Generator, save_discriminator, save_generator
 
 ROOT = Path(__file__).parent.parent
-JOB = "restorations/digits/block/r-rgi/0.1/0"
+JOB = "results/restorations/digits/block/r-rgi/0.1/0.npz"
+LOG = "results/logs/restore/digits/block/r-rgi/0.log"
 SAVED = ("index", "restored", "score", "objective", "passes")
 
 
@@ -38,9 +40,9 @@ def prepare(directory):
 def start(directory, *options):
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--nolock"]
-    command += ["--cores", "1", "--configfile", "long.yaml", *options]
+    command += [JOB, "--cores", "1", "--configfile", "long.yaml", *options]
     return subprocess.Popen(
-        [*command, f"results/{JOB}.npz"],
+        command,
         cwd=directory,
         env=environment,
         start_new_session=True,
@@ -57,34 +59,35 @@ def undisturbed(tmp_path_factory):
     run = start(directory)
     said, _ = run.communicate()
     assert run.returncode == 0, said
-    return load_arrays(directory / f"results/{JOB}.npz", *SAVED)
+    return load_arrays(directory / JOB, *SAVED)
 
 
 def tell(run, log, number):
     """Signal all of the run's processes when the job is at work."""
     while not log.exists() or "4 x 2 descents" not in log.read_text():
         assert run.poll() is None, run.stdout.read()
+        time.sleep(0.05)
     os.killpg(run.pid, number)
 
 
 def assert_finished(directory, undisturbed):
-    found = load_arrays(directory / f"results/{JOB}.npz", *SAVED)
+    found = load_arrays(directory / JOB, *SAVED)
     for name in SAVED:
         assert np.array_equal(found[name], undisturbed[name]), name
-    folder = directory / f"results/{JOB}.npz"
-    assert [path.name for path in folder.parent.iterdir()] == ["0.npz"]
+    assert [path.name for path in (directory / JOB).parent.iterdir()] == ["0.npz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_stopped_goes_on_when_it_is_started_again(number, undisturbed, tmp_path):
     prepare(tmp_path)
-    log = tmp_path / "results/logs/restore/digits/block/r-rgi/0.1/0.log"
+    log = tmp_path / LOG
     run = start(tmp_path)
     tell(run, log, number)
     said, _ = run.communicate()
     assert run.returncode != 0, said
     assert "not finished: " in log.read_text()
-    assert not (tmp_path / f"results/{JOB}.npz").exists()
+    assert not (tmp_path / JOB).exists()
     again = start(tmp_path)
     said, _ = again.communicate()
     assert again.returncode == 0, said
@@ -94,7 +97,7 @@ def test_a_run_that_is_stopped_goes_on_when_it_is_started_again(number, undistur
 
 def test_a_warning_ends_the_job_alone_and_a_retry_goes_on(undisturbed, tmp_path):
     prepare(tmp_path)
-    log = tmp_path / "results/logs/restore/digits/block/r-rgi/0.1/0.log"
+    log = tmp_path / LOG
     run = start(tmp_path, "--retries", "1")
     tell(run, log, signal.SIGUSR1)
     said, _ = run.communicate()

@@ -17,7 +17,7 @@ from small_inversion import ARCHITECTURE, corrupt
 
 from rgi import files
 from rgi.files import load_arrays
-from rgi.interruption import NOT_FINISHED, Interrupted, StopRequest
+from rgi.interruption import NOT_FINISHED, Interrupted, StopRequest, stop_requests
 from rgi.inversion import METHODS, Checkpoint, invert_grid, progress
 from rgi.inversion import weights as tuning
 from rgi.models import Discriminator, Generator, save_discriminator, save_generator
@@ -25,7 +25,6 @@ from rgi.models import Discriminator, Generator, save_discriminator, save_genera
 SCRIPTS = Path(__file__).parent.parent / "workflow" / "scripts"
 FIELDS = ("restored", "score", "latent", "objective", "passes")
 SAVED = ("index", "restored", "score", "objective", "passes")
-TAKEN = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 KILLED = -signal.SIGKILL
 
 
@@ -247,6 +246,60 @@ def test_checkpoints_are_due_by_the_clock_and_by_what_they_cost(cost, gap, tmp_p
     assert set(np.diff(written)) == {gap + cost}
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_is_a_request_as_long_as_it_is_listened_to(number):
+    before = signal.getsignal(number)
+    with stop_requests() as stop:
+        assert not stop
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+        assert stop
+        assert stop.signal == number
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "rank", "asked"),
+    [
+        (signal.SIGUSR1, None, True),
+        (signal.SIGUSR1, "0", True),
+        (signal.SIGUSR1, "1", False),  # the first process of a team has asked
+        (signal.SIGTERM, None, False),
+    ],
+)
+@pytest.mark.parametrize("refusal", [None, "Job is not allowed to"])
+def test_slurm_is_asked_to_run_again_what_it_warned_not_what_was_cancelled(
+    number, rank, asked, refusal, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    answer = "exit 0" if refusal is None else f"echo {refusal} >&2; exit 1"
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked; {answer}\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    with pytest.raises(Interrupted), stop_requests() as stop:
+        os.kill(os.getpid(), number)
+        assert stop
+        raise Interrupted
+    assert (tmp_path / "asked").exists() == asked
+    if asked:
+        assert (tmp_path / "asked").read_text() == "requeue 17\n"
+        said = "back in the queue" if refusal is None else f"not put back into the queue: {refusal}"
+        assert said in caplog.text
+
+
+def test_without_slurm_a_warning_only_ends_the_computation(monkeypatch, caplog):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(Interrupted), stop_requests():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        raise Interrupted
+    assert not caplog.text
+
+
 # As processes
 
 
@@ -262,7 +315,7 @@ def prepared(networks, corrupted, tmp_path_factory):
     return folder
 
 
-def inversion(prepared, output, *options, environment=()):
+def inversion(prepared, output, *options):
     """R-RGI of two lambdas for some seconds, in a process of its own."""
     settings = {"stages": [[2, 10], [1, 300]], "pool": 16, "weights_iterations": 100}
     command = [sys.executable, SCRIPTS / "restore_inversion.py", "--case", prepared / "case.npz"]
@@ -275,7 +328,6 @@ def inversion(prepared, output, *options, environment=()):
         list(map(str, command)),
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | dict(environment),
     )
 
 
@@ -308,13 +360,10 @@ def assert_goes_on(prepared, output, undisturbed):
     assert sorted(path.name for path in output.iterdir()) == ["0.1.npz", "0.3.npz"]
 
 
-@pytest.mark.parametrize("number", TAKEN)
-def test_an_inversion_that_is_asked_to_end_keeps_what_it_has(
-    number, prepared, undisturbed, tmp_path
-):
+def test_an_inversion_that_is_asked_to_end_keeps_what_it_has(prepared, undisturbed, tmp_path):
     run = inversion(prepared, tmp_path)
     wait_for_line(run, "10 x 2 descents")
-    run.send_signal(number)
+    run.send_signal(signal.SIGTERM)
     _, log = run.communicate()
     assert run.returncode == NOT_FINISHED, log
     assert f"not finished: {tmp_path}/.0.1.checkpoint.pt holds what was reached" in log
@@ -334,26 +383,6 @@ def test_an_inversion_that_is_killed_goes_on_from_its_last_checkpoint(
     assert_goes_on(prepared, tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize(("number", "asked"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
-@pytest.mark.parametrize("answer", [0, 1])
-def test_slurm_is_asked_to_run_again_what_it_warned_not_what_was_cancelled(
-    number, asked, answer, prepared, tmp_path
-):
-    command = tmp_path / "scontrol"
-    command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked; echo no >&2; exit {answer}\n')
-    command.chmod(0o755)
-    environment = {"SLURM_JOB_ID": "17", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    run = inversion(prepared, tmp_path / "out", environment=environment)
-    wait_for_line(run, "10 x 2 descents")
-    run.send_signal(number)
-    _, log = run.communicate()
-    assert run.returncode == NOT_FINISHED
-    assert (tmp_path / "asked").exists() == asked
-    if asked:
-        assert (tmp_path / "asked").read_text() == "requeue 17\n"
-        assert ("back in the queue" if answer == 0 else "not put back into the queue: no") in log
-
-
 LONGER = replace(SHORT, images_stable=400, images_fade=400, checkpoint_seconds=1e6)
 
 
@@ -366,7 +395,7 @@ def training(pictures, directory, settings=LONGER):
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("number", [*TAKEN, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_training_that_is_stopped_goes_on_from_there(number, pictures, tmp_path):
     killed = number == signal.SIGKILL
     settings = replace(LONGER, checkpoint_seconds=0) if killed else LONGER
