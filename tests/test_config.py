@@ -480,10 +480,22 @@ def test_another_library_of_masks_is_another_case(config, tmp_path):
     entry = {"corruption": "library", "path": str(tmp_path), "fill": {"kind": "mean-colour"}}
     config["cases"]["real"] = entry
     (tmp_path / "first.png").write_bytes(b"0")
-    experiment = read_experiment(config, "own.yaml")
-    before = experiment.library("real")
+    before = read_experiment(config, "own.yaml")
+    assert before.library("block") is None
     (tmp_path / "mask.png").write_bytes(b"1")
-    assert experiment.library("real") != before and experiment.library("block") is None
+    after = read_experiment(config, "own.yaml")
+    assert after.library("real") != before.library("real")
+
+
+def test_a_library_is_read_once_for_all_jobs_that_ask(config, tmp_path, monkeypatch):
+    entry = {"corruption": "library", "path": str(tmp_path), "fill": {"kind": "mean-colour"}}
+    config["cases"]["real"] = entry
+    (tmp_path / "first.png").write_bytes(b"0")
+    asked = []
+    monkeypatch.setattr("experiment.library_hash", lambda *_: asked.append(1) or "hash")
+    experiment = read_experiment(config, "own.yaml")
+    assert [experiment.library("real") for _ in range(3)] == ["hash"] * 3
+    assert len(asked) == 1
 
 
 def test_several_gpus_are_for_devices_that_have_them(config):

@@ -1,5 +1,7 @@
 """The schemas of a config: what each key may be, its default, and how an error reads."""
 
+import copy
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from rgi.errors import InputError
 SCHEMAS = Path(__file__).parent / "schemas"
 
 
+@functools.cache  # every method and case asks, in every job of a cluster
 def read_schema(name: str) -> dict[str, Any]:
     """The schema of the whole config, or of a family's methods."""
     return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text())
@@ -30,7 +33,7 @@ def _with_defaults(validator: type[Draft202012Validator]) -> type[Draft202012Val
         if isinstance(instance, dict):
             for key, subschema in properties.items():
                 if isinstance(subschema, dict) and "default" in subschema:
-                    instance.setdefault(key, subschema["default"])
+                    instance.setdefault(key, copy.deepcopy(subschema["default"]))
         yield from check(inner, properties, instance, schema)
 
     return extend(validator, {"properties": fill})

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,15 @@ class Experiment:
             alike.setdefault(as_json([entry, self.config["generators"].get(name)]), []).append(name)
         return [names for names in alike.values() if len(names) > 1]
 
-    def library(self, case: str) -> str | None:
-        """The hash of the user's own library of masks that a case draws from, if it does."""
+    @cached_property
+    def library(self) -> Callable[[str], str | None]:
+        """The hash of the user's own library of masks that a case draws from, if it does.
+
+        Read once for all data sets and levels, each of which is a job that asks.
+        """
+        return cache(self._library_hash)
+
+    def _library_hash(self, case: str) -> str | None:
         entry = self.config["cases"][case]
         if entry["corruption"] != "library" or entry["path"] is None:
             return None
