@@ -7,7 +7,7 @@ CORES ?= $(shell nproc)
 STAMP := $(VENV)/.installed
 EXPERIMENTS := $(basename $(notdir $(wildcard experiments/*.yaml)))
 
-.PHONY: help demo $(EXPERIMENTS) plan test test-slow lint lock clean environment anomalib
+.PHONY: help demo $(EXPERIMENTS) check plan test test-slow lint lock clean environment anomalib
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,12 +32,16 @@ $(VENV)/.anomalib: $(STAMP) requirements-anomalib.lock
 # The kernel drops this lock with its process, so a killed run needs no unlocking.
 demo $(EXPERIMENTS): $(STAMP) ## run config.yaml, or experiments/NAME.yaml as `make NAME`; MIRROR=FOLDER instead of downloads
 	@command -v flock > /dev/null || { echo "error: flock is missing; on Debian: apt-get install util-linux"; exit 1; }
+	@$(if $(filter-out demo,$@),PYTHONPATH="$(CURDIR)" $(BIN)/python workflow/check.py experiments/$@.yaml)
 	@mkdir -p .snakemake
 	@PATH="$(CURDIR)/$(BIN):$$PATH" flock --nonblock --conflict-exit-code 75 .snakemake/demo.lock \
 	  snakemake --nolock --cores $(CORES) $(if $(filter-out demo,$@),--configfile experiments/$@.yaml) \
 	  $(if $(MIRROR),--config mirror=$(MIRROR)) \
 	  || { status=$$?; [ $$status != 75 ] || echo "error: another experiment or a job of it is still at work here; wait for it or stop it"; exit $$status; }
 	@echo "open reports/report.html"
+
+check: $(STAMP) ## whether a config is valid and runs no code: make check EXPERIMENT=from-elsewhere.yaml
+	@PYTHONPATH="$(CURDIR)" $(BIN)/python workflow/check.py $(EXPERIMENT)
 
 # Rates measured elsewhere: INVERSION=... TRAINING=..., files that the benchmarks wrote with --json.
 plan: $(STAMP) ## what an experiment will cost: make plan EXPERIMENT=experiments/paper.yaml

@@ -8,7 +8,7 @@ from shlex import join, quote
 
 sys.path[:0] = [workflow.basedir, str(Path(workflow.basedir) / "workflow")]
 
-from config_reading import FAMILIES, read_experiment
+from config_reading import FAMILIES, read_data, read_experiment
 from experiment import as_json, lam_options
 from rgi.baselines.detectors import check_model
 from rgi.data import PUBLICATIONS
@@ -19,6 +19,9 @@ configfile: Path(workflow.basedir) / "config.yaml"
 
 
 try:
+    # Snakemake has read these already, and run the code in them: `make check` comes before it.
+    for file in workflow.configfiles:
+        read_data(file)
     experiment = read_experiment(config, " + ".join(relpath(f) for f in workflow.configfiles))
 except InputError as error:
     sys.exit(f"error: {error}")

@@ -82,13 +82,18 @@ def load_arrays(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[s
     try:
         with np.load(path, allow_pickle=False) as archive:
             present = [name for name in optional if name in archive]
-            return {name: archive[name] for name in (*names, *present)}
+            arrays = {name: archive[name] for name in (*names, *present)}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]}; expected arrays {', '.join(names)}") from None
     # TypeError: a single array, as in a .npy file, is no context manager.
-    except (*DAMAGED_ARRAY, OSError, TypeError) as error:
+    # MemoryError: a header may name any size.
+    except (*DAMAGED_ARRAY, OSError, TypeError, MemoryError) as error:
         raise InputError(
             f"{path}: not a readable .npz file ({error}); expected arrays {', '.join(names)}"
         ) from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy gives other files in it as bytes
+            raise InputError(f"{path}: {name} is no array")
+    return arrays

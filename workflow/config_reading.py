@@ -1,9 +1,10 @@
 """A config as it is read: checked, with defaults, as an experiment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from config_checks import check
 from config_schema import check_finite, not_allowed, read_schema, validate
 from experiment import Experiment, Method
@@ -16,6 +17,37 @@ from rgi.settings import read_settings
 
 PRESETS = {"filters": FILTERS, "low-rank": LOW_RANK}  # families whose methods are listed by name
 FAMILIES = tuple(sorted(p.stem for p in (Path(__file__).parent / "rules/methods").glob("*.smk")))
+
+
+def read_config(configfiles: Sequence[Path]) -> Experiment:
+    """The default experiment with overlays, merged as Snakemake does; nothing in them is run.
+
+    Raises:
+        InputError: as `read_experiment`, or a file is missing, no YAML or asks for code to be run.
+    """
+    from snakemake.utils import update_config
+
+    config: dict = {}
+    for path in (Path(__file__).parent.parent / "config.yaml", *configfiles):
+        update_config(config, read_data(path))
+    return read_experiment(config, " + ".join(map(str, configfiles)) or "config.yaml")
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """A config file as data alone: Snakemake would run the Python in one that has __use_yte__.
+
+    Raises:
+        InputError: it is missing, holds anything else, or has that key.
+    """
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: no readable YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: {type(found).__name__}; expected keys and values")
+    if "__use_yte__" in found:
+        raise InputError(f"{path}: __use_yte__: a config must not run code; remove the key")
+    return found
 
 
 def read_experiment(config: dict[str, Any], source: str) -> Experiment:

@@ -21,7 +21,7 @@ import pandas as pd
 import typer
 import yaml
 from bill import Bill, Job
-from config_reading import read_experiment
+from config_reading import read_config
 from experiment import Experiment
 
 from rgi.command import run
@@ -72,16 +72,6 @@ def pending(configfiles: Sequence[Path], directory: Path) -> list[Job]:
         )
         workflow.dag(DAGSettings(rerun_triggers=triggers)).execute_workflow(executor="dryrun")
     return found
-
-
-def read_config(configfiles: Sequence[Path]) -> Experiment:
-    """The default experiment with overlays, merged as Snakemake does."""
-    from snakemake.utils import update_config
-
-    config: dict = {}
-    for path in (ROOT / "config.yaml", *configfiles):
-        update_config(config, yaml.safe_load(path.read_text()))
-    return read_experiment(config, " + ".join(map(str, configfiles)) or "config.yaml")
 
 
 def measure(experiment: Experiment, folder: Path) -> tuple[Path, Path]:

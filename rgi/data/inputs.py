@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rgi.data.folder import file_names
+from rgi.data.kinds import check_names
 from rgi.data.pictures import Crop, cut_box, decode, read_bytes, to_pixels
 from rgi.errors import InputError
 
@@ -39,12 +40,14 @@ def find_pictures(paths: Iterable[Path], excluded: Path) -> list[Picture]:
     Hidden files are left out, and what lies in `excluded`.
 
     Raises:
-        InputError: a path does not exist, a folder has no file, or two files have one name.
+        InputError: a path does not exist, a folder has no file, two files have one name, or a
+            name could not stand in a table.
     """
     found: dict[Path, Picture] = {}
     for path in paths:
         for picture in _pictures(Path(path), excluded):
             found.setdefault(picture.path.resolve(), picture)
+    check_names(picture.name for picture in found.values())
     owners: dict[str, Path] = {}
     for picture in found.values():
         owner = owners.setdefault(picture.name, picture.path)

@@ -4,13 +4,31 @@ test_kinds.txt and test_groups.txt hold one name a line, in the order of test.np
 group show the same thing, hence are not independent.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from rgi.errors import InputError
 from rgi.files import write_whole
+
+_FORMULA = re.compile("[=+@-].*[(|!]")  # -20C is none
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names of files and folders that could not stand in a table, one on a line.
+
+    Raises:
+        InputError: one has a line break or another sign that is not printed, or a spreadsheet
+            would compute it.
+    """
+    for name in names:
+        if not name.isprintable() or _FORMULA.match(name):
+            raise InputError(
+                f"{name!r}: rename this file or folder: its name stands in tables, where a line "
+                "break or a formula does not belong"
+            )
 
 
 def save_names(path: Path, names: Sequence[str]) -> None:

@@ -5,9 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from rgi.errors import InputError
+
+# Pillow knows more, among them PostScript, a program that it would hand to Ghostscript.
+FORMATS = (
+    *("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "JPEG2000", "PPM", "TGA", "PCX"),
+    *(("AVIF",) if features.check("avif") else ()),
+)
 
 Crop = str | dict[str, list[int]]  # "centre", "whole" or {"box": [top, left, height, width]}
 
@@ -38,7 +44,7 @@ def decode(data: bytes, *, upright: bool = True) -> Image.Image:
         UnreadableImageError: not an image, damaged, too large, or of a pixel type without a range.
     """
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
         image.load()
         if upright:
             ImageOps.exif_transpose(image, in_place=True)
@@ -50,7 +56,7 @@ def decode(data: bytes, *, upright: bool = True) -> Image.Image:
     except (UnreadableImageError, MemoryError):
         raise
     except Image.UnidentifiedImageError:
-        raise UnreadableImageError("not an image that Pillow can read") from None
+        raise UnreadableImageError("not an image of a known format") from None
     except Exception as error:  # on damaged files Pillow's decoders raise nearly anything
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
 

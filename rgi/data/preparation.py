@@ -20,7 +20,7 @@ from rgi.data.cars import CarsSettings, cars
 from rgi.data.celeba import CelebaSettings, celeba
 from rgi.data.folder import FolderSettings, file_names, folder
 from rgi.data.inspected import BtadSettings, MvtecSettings, btad, mvtec_ad
-from rgi.data.kinds import save_names
+from rgi.data.kinds import check_names, save_names
 from rgi.data.lsun import LsunSettings, lsun_bedroom
 from rgi.data.magnetic_tile import MagneticTileSettings, magnetic_tile
 from rgi.data.preview import save_preview
@@ -169,6 +169,8 @@ def _write_parts(
     long as hashing a large set takes, does not cost what has been read.
     """
     named = {"test_kinds.txt": parts.kinds, "test_groups.txt": parts.groups}
+    for names in named.values():
+        check_names(set(names or ()))
     for name, part in {"test_masks.npy": parts.masks, **named}.items():
         if part is None:
             (directory / name).unlink(missing_ok=True)

@@ -318,7 +318,8 @@ def _number(metric: str, value: float) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([|*_<>`\\])", r"\\\1", text)
+    """Text as it is: no mark-up; a bracket of an interval is none, unless a link follows it."""
+    return re.sub(r"([|*_<>`\\~]|&(?=#?\w+;)|(?<=\])[(\[:])", r"\\\1", text)
 
 
 _TEX = {

@@ -291,8 +291,9 @@ rule report:
         mem_mb=1000,
         runtime=10,
     params:
-        config=as_json(config),
-        command=COMMAND,
+        # Functions: Snakemake would read braces in plain text as wildcards.
+        config=lambda wildcards: as_json(config),
+        command=lambda wildcards: COMMAND,
         tables=lambda wildcards, input: [f"--table={path}" for path in input.tables],
         figures=lambda wildcards, input: [f"--figure={path}" for path in input.figures],
         previews=lambda wildcards, input: [f"--preview={path}" for path in input.previews],
