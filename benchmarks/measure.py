@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -47,6 +48,29 @@ def seconds(steps: int, step: Step, device: torch.device) -> float:
         step()
     wait(device)
     return (time.perf_counter() - begin) / steps
+
+
+def ended_cpu_seconds() -> float:
+    """Processor time of all processes that this one has started and seen the end of."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def peak_memories(pid: int) -> dict[int, float]:
+    """Peak resident memory in MiB of a process and all its descendants, as far as they live."""
+    found = {}
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        children = [
+            path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")
+        ]
+    except OSError:  # ended meanwhile
+        return {}
+    if peak := re.search(r"VmHWM:\s*(\d+) kB", status):
+        found[pid] = int(peak[1]) / 1024
+    for child in sum(children, []):
+        found |= peak_memories(int(child))
+    return found
 
 
 def product_rate(device: torch.device, dtype: torch.dtype, repeats: int) -> float:

@@ -15,7 +15,6 @@ it compares processor time, of all processes. Memory is the sum of our processes
 import json
 import os
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,7 +27,15 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from measure import Columns, headings, line, machine, write_report
+from measure import (
+    Columns,
+    ended_cpu_seconds,
+    headings,
+    line,
+    machine,
+    peak_memories,
+    write_report,
+)
 from PIL import Image
 from processes import Processes
 
@@ -103,29 +110,6 @@ def time_ours(folder: Path, resolution: int, threads: int) -> Times:
         "reading_per_second": float(re.findall(r"(\d+) images/s", report)[-1]),
         "peak_memory_mib": sum(peaks.values()),
     }
-
-
-def ended_cpu_seconds() -> float:
-    """Processor time of all processes that this one has started and seen the end of."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def peak_memories(pid: int) -> dict[int, float]:
-    """Peak resident memory in MiB of a process and all its descendants, as far as they live."""
-    found = {}
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-        children = [
-            path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")
-        ]
-    except OSError:  # ended meanwhile
-        return {}
-    if peak := re.search(r"VmHWM:\s*(\d+) kB", status):
-        found[pid] = int(peak[1]) / 1024
-    for child in sum(children, []):
-        found |= peak_memories(int(child))
-    return found
 
 
 def compare(folder: Path, paths: list[Path], resolution: int, threads: int, repeats: int) -> dict:
