@@ -58,3 +58,15 @@ def test_the_benchmark_of_preparation_writes_a_table_and_json(tmp_path):
     assert row["ours"]["reading_per_second"] > 0
     assert 20 < row["ours"]["peak_memory_mib"] < 1024
     assert done.stdout.splitlines()[-1].split()[:2] == ["60", "2"]
+
+
+def test_the_benchmark_of_snakemake_counts_jobs_and_what_they_took(tmp_path):
+    options = ["--configfile", BENCHMARKS.parent / "tests/tiny.yaml", "--shard-size", 4]
+    done = run("dag.py", *options, "--nothings", 3, "--json", tmp_path / "dag.json")
+    assert done.returncode == 0, done.stderr
+    dry, empty = json.loads((tmp_path / "dag.json").read_text())["rows"]
+    assert (empty["what"], empty["jobs"]) == ("empty", 4)  # with rule all
+    assert dry["jobs"] > 40 and dry["growth"] == empty["growth"] == 1
+    for row in (dry, empty):
+        assert row["cpu_seconds"] > 0 and row["seconds"] > 0
+        assert 20 < row["peak_memory_mib"] < 1024
