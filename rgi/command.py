@@ -10,7 +10,7 @@ from typing import Annotated, get_origin
 
 import typer
 
-from rgi.errors import InputError
+from rgi.errors import InputError, OutputError
 from rgi.interruption import NOT_FINISHED, Interrupted
 
 
@@ -18,8 +18,8 @@ def run(*mains: Callable[..., None]) -> None:
     """Run `mains` as a command line program; signatures are the interface, `--help` explains them.
 
     Several functions are subcommands, each under the function's name.
-    An InputError ends the program with status 1 and its message on one line of standard error,
-    Interrupted likewise with NOT_FINISHED.
+    An InputError or OutputError ends the program with status 1 and its message on one line of
+    standard error, Interrupted likewise with NOT_FINISHED.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
@@ -29,7 +29,7 @@ def run(*mains: Callable[..., None]) -> None:
         app.command()(_with_options(main))
     try:
         app()
-    except InputError as error:
+    except (InputError, OutputError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except Interrupted as interruption:

@@ -1,8 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and stay as they were written."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import tempfile
 import tokenize
 import zipfile
 import zlib
@@ -11,30 +13,42 @@ from pathlib import Path
 
 import numpy as np
 
-from rgi.errors import InputError
+from rgi.errors import InputError, OutputError
 
 # What numpy raises when a file's content is not what its name promises.
 DAMAGED_ARRAY = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 # What zipfile raises: damaged, cut off, compressed in a way it does not know, or encrypted.
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+# Why a good result could not be written, and what its user can do.
+NO_ROOM = {
+    errno.ENOSPC: "the disk is full; make room and run again",
+    errno.EDQUOT: "the quota of this disk is used up; make room and run again",
+    errno.EROFS: "the disk is read-only; make it writable and run again",
+}
+PROBE = 2**20  # bytes that a disk takes which is not full
 
 
 @contextlib.contextmanager
-def write_whole(path: Path) -> Iterator[Path]:
+def write_whole(path: Path, *, checksum: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` only if the block succeeds.
 
     The suffix is kept, since many libraries choose the format by it. The name is fixed, so that a
     killed run leaves at most one partial file, which the next run overwrites. The content reaches
-    the disk before the name does: after a power cut there is no empty file under it.
+    the disk before the name does: after a power cut there is no empty file under it. With
+    `checksum`, for results that others read, see `check_content`.
+
+    Raises:
+        OutputError: the disk is full or read-only, or the quota used up.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = partial_of(path)
     try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        with room_for(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            give_name(temporary, path, checksum=checksum)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,6 +56,93 @@ def write_whole(path: Path) -> Iterator[Path]:
 def partial_of(path: Path) -> Path:
     """Where `path` is written before it is whole; a kill may leave it."""
     return path.with_name(f".{path.stem}.partial{path.suffix}")
+
+
+def give_name(temporary: Path, path: Path, *, checksum: bool) -> None:
+    """Rename a whole file to `path`, and with `checksum` leave its SHA-256 in `.NAME.sha256`.
+
+    The old checksum goes first and the new one comes last: a kill in between leaves a file that
+    has none, never one that looks damaged.
+    """
+    beside = _checksum_file(path)
+    digest = sha256_of(temporary) if checksum else None
+    beside.unlink(missing_ok=True)
+    temporary.replace(path)
+    if digest is not None:
+        with write_whole(beside) as line:
+            line.write_text(f"{digest}  {path.name}\n")  # as sha256sum --check reads it
+
+
+def check_content(path: Path) -> None:
+    """Compare a file with the checksum beside it; what differs is renamed to NAME.damaged.
+
+    Then whoever made it (a rule of Snakemake) finds it missing and makes it again. A file without
+    a checksum, such as one that a program of somebody else wrote, is taken as it is.
+
+    Raises:
+        InputError: the file is not what was written, now or when it was last read.
+    """
+    path = Path(path)
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        expected = _checksum_file(path).read_text(errors="replace").strip()
+        found = f"{sha256_of(path)}  {path.name}"
+    except FileNotFoundError:
+        if aside.exists() and not path.exists():
+            raise InputError(
+                f"{path}: damaged and put aside as {aside.name}; run again to make it anew"
+            ) from None
+        return
+    if found != expected:
+        _put_aside(path, aside)
+
+
+def _put_aside(path: Path, aside: Path) -> None:
+    reason = f"{path}: damaged, or changed by something else: not the sha256 of when it was written"
+    try:
+        # Of several readers one comes first. Without its checksum the file may be renamed back.
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(aside)
+        _checksum_file(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{reason}; delete it to make it anew ({error})") from None
+    raise InputError(
+        f"{reason}; put aside as {aside.name}; run again to make it anew, or rename it back to "
+        "keep what was changed"
+    )
+
+
+def _checksum_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
+@contextlib.contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Name `path` if the block, which writes it, fails for want of room on the disk.
+
+    Raises:
+        OutputError: the disk is full or read-only, or the quota used up.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = NO_ROOM.get(_number_of(error, Path(path).parent))
+        if reason is None or isinstance(error, OutputError):
+            raise
+        raise OutputError(f"{path}: cannot be written: {reason}") from error
+
+
+def _number_of(error: OSError | RuntimeError, folder: Path) -> int | None:
+    """Return the system's error number; torch and numpy hide it, then the disk itself is asked."""
+    number = getattr(error, "errno", None)
+    if number is not None or not folder.exists():
+        return number
+    try:
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            stream.write(bytes(PROBE))
+    except OSError as found:
+        return found.errno
+    return None
 
 
 def sha256_of(path: Path) -> str:
@@ -69,7 +170,7 @@ def check_sha256(path: Path, expected: str, name: object) -> None:
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays to one .npz file, whole or not at all."""
-    with write_whole(path) as temporary:
+    with write_whole(path, checksum=True) as temporary:
         np.savez_compressed(temporary, **arrays)
 
 
@@ -79,6 +180,7 @@ def load_arrays(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[s
     Raises:
         InputError: the file is missing, damaged or lacks one of the arrays.
     """
+    check_content(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             present = [name for name in optional if name in archive]

@@ -287,7 +287,8 @@ def test_colour_pictures_stay_in_colour(tmp_path):
 def test_a_residual_is_no_mask_without_a_threshold(photos, options, tmp_path):
     options |= {"method": "l2", "settings": '{"stages": [[1, 2]], "pool": 8}'}
     restore([photos / "0.png"], out=tmp_path / "out", **options)
-    assert files(tmp_path / "out") == ["found/0.npz", "restored/0.png", "settings.yaml"]
+    expected = ["found/.0.npz.sha256", "found/0.npz", "restored/0.png", "settings.yaml"]
+    assert files(tmp_path / "out") == expected
     with pytest.raises(InputError, match="threshold: not given"):
         detect([photos / "0.png"], out=tmp_path / "out", **options)
     detect([photos / "0.png"], out=tmp_path / "out", threshold=0.5, **options)

@@ -433,6 +433,7 @@ def test_what_is_no_number_is_named_with_file_and_column(tmp_path, case, maps, r
     table = pd.read_csv(tmp_path / file, dtype=str)
     table.loc[2, column] = "much"
     table.to_csv(tmp_path / file, index=False)
+    (tmp_path / f".{file}.sha256").unlink()
     with pytest.raises(InputError, match=f"{file}: {column}: not a number .*much"):
         read(tmp_path)
 

@@ -27,7 +27,7 @@ from rgi.reporting.detection_lines import (
 from rgi.reporting.detections import OUTLINE, ROWS, TRUTH, detection_strips, detections_figure
 from rgi.reporting.restorations import TILE, restoration_strip, restorations_figure
 from rgi.reporting.style import figure_style, looks, save_figure
-from rgi.reporting.tables import Request
+from rgi.reporting.tables import Request, write_table
 
 METHODS = ["l2", "rgi", "own-method", "$hostile_"]
 
@@ -339,7 +339,7 @@ def test_dice_by_defect_has_the_mean_of_groups_of_growing_defects(detected, save
     many = pd.concat([images.iloc[[0]]] * len(sizes)).assign(
         area=sizes, contrast=levels, dice=np.arange(10) / 10, lam="0.1"
     )
-    many.to_csv(folder / "images.csv", index=False)
+    write_table(folder / "images.csv", many)
     figure = dice_by_defect_figure(detected / "detection", replace(DETECTORS, methods=["rgi"]))
     by_size, by_contrast = figure.axes
 
@@ -360,7 +360,7 @@ def test_dice_by_defect_has_the_interval_of_things_not_of_images(detected, group
     thing = np.repeat([1, 2], 6)
     shots = pd.concat([images.iloc[[0]]] * 12).assign(area=5, dice=thing / 2, lam="0.1")
     named = {"index": np.arange(12), "group": thing} if grouped else {"index": thing}
-    shots.assign(**named).to_csv(folder / "images.csv", index=False)
+    write_table(folder / "images.csv", shots.assign(**named))
     figure = dice_by_defect_figure(detected / "detection", replace(DETECTORS, methods=["rgi"]))
 
     (line,) = figure.axes[0].containers

@@ -235,6 +235,7 @@ def test_unusable_files_are_named(tmp_path):
     save_discriminator(path, Discriminator(SMALL))
     with pytest.raises(InputError, match="holds a Discriminator"):
         load_generator(path)
+    path.with_name(f".{path.name}.sha256").unlink()
     content = path.read_bytes()
     for damaged in (b"", b"nonsense", b"text", b"x", content[: len(content) // 2]):
         path.write_bytes(damaged)

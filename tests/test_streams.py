@@ -24,6 +24,7 @@ from rgi.errors import InputError
 ROOT = Path(__file__).parent.parent
 RECORD = ".train.partial.json"
 MADE = ("train.npy", "test.npy", "info.yaml", "preview.png")
+CHECKSUMS = {f".{name}.sha256" for name in MADE if name != "info.yaml"}
 
 
 def picture(name):
@@ -159,7 +160,7 @@ def test_the_number_of_threads_changes_no_byte(source, tmp_path):
     assert others == [one, one]
     levels = open_images(tmp_path / "7/train.npy")[:, 0, 0, 0].tolist()
     assert levels == [number for number in range(100) if number % 10 != 3]
-    assert {path.name for path in (tmp_path / "7").iterdir()} == set(MADE)
+    assert {path.name for path in (tmp_path / "7").iterdir()} == CHECKSUMS | set(MADE)
 
 
 def test_skipped_pictures_are_listed_beside_those_that_the_source_has_skipped(source, tmp_path):
@@ -301,7 +302,7 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(
     assert len(reads) <= whole_reads - second
     assert "goes on after" in caplog.text
     assert content(killed) == content(whole)
-    assert {path.name for path in killed.iterdir()} == set(MADE)
+    assert {path.name for path in killed.iterdir()} == CHECKSUMS | set(MADE)
 
 
 def test_a_kill_after_the_last_picture_costs_none(folder, tmp_path, reads):
@@ -311,7 +312,7 @@ def test_a_kill_after_the_last_picture_costs_none(folder, tmp_path, reads):
     prepare(folder, tmp_path / "killed", seed=0)
     assert not reads
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
-    assert {path.name for path in (tmp_path / "killed").iterdir()} == set(MADE)
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == CHECKSUMS | set(MADE)
 
 
 def other_resolution(folder):
@@ -399,7 +400,7 @@ def test_what_does_not_hold_what_it_promises_is_not_used(folder, tmp_path, spoil
 def test_a_source_without_pictures_takes_away_what_one_with_them_has_left(folder, tmp_path):
     kill(folder, tmp_path / "out", 20)
     prepare({"source": "digits", "resolution": 8, "test": 5}, tmp_path / "out", seed=0)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == set(MADE)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == CHECKSUMS | set(MADE)
 
 
 def test_after_an_error_that_may_pass_it_goes_on(folder, tmp_path, reads, monkeypatch):

@@ -12,7 +12,7 @@ import numpy as np
 from rgi.data.archives import open_members
 from rgi.data.pictures import UnreadableImageError, cut, decode, resize_mask, to_mask
 from rgi.errors import InputError
-from rgi.files import write_whole
+from rgi.files import check_content, write_whole
 
 WHERE = "cases: library"
 TRUTH = "ground_truth"  # MVTec AD's folder of masks
@@ -67,7 +67,10 @@ def collect_masks(path: Path, output: Path) -> None:
     Raises:
         InputError: the library is missing, damaged or has no mask.
     """
-    with write_whole(output) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with (
+        write_whole(output, checksum=True) as temporary,
+        zipfile.ZipFile(temporary, "w") as archive,
+    ):
         for name, data in _files(path, None):
             archive.writestr(zipfile.ZipInfo(name), data)  # without the time
 
@@ -95,6 +98,7 @@ def _read(library: Library, side: int) -> tuple[np.ndarray, ...]:
 
 def _files(path: Path, kinds: Sequence[str] | None) -> Iterator[tuple[str, bytes]]:
     """Yield the library's masks by relative name; a zip or tar file is read in place."""
+    check_content(path)
     members = open_members(str(path), f"{WHERE}: path")
     for name in _masks(path, members.names, kinds):
         try:

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rgi.errors import InputError
-from rgi.files import DAMAGED_ARRAY
+from rgi.files import DAMAGED_ARRAY, check_content
 
 if TYPE_CHECKING:  # importing torch takes seconds, which scripts without a network need not wait
     import torch
 
 
-def open_images(path: Path) -> np.ndarray:
+def open_images(path: Path, *, partly: bool = False) -> np.ndarray:
     """Open a .npy file of images, memory-mapped and read-only.
+
+    Args:
+        path: of the file.
+        partly: only some images will be looked at. To compare the checksum of them all, a second
+            for each gigabyte, would take longer; then only the file's length is checked.
 
     Returns:
         uint8 N x H x W x C.
@@ -23,6 +28,8 @@ def open_images(path: Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, damaged or holds something else.
     """
+    if not partly:
+        check_content(path)
     return _open(path, 4, "uint8 images, N x H x W x C")
 
 
@@ -35,6 +42,7 @@ def open_masks(path: Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, damaged or holds something else.
     """
+    check_content(path)
     masks = _open(path, 3, "uint8 masks, N x H x W")
     if masks.size and masks.max() > 1:
         raise InputError(f"{path}: largest value {masks.max()}; expected masks of 0 and 1")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rgi.errors import InputError
-from rgi.files import write_whole
+from rgi.files import check_content, write_whole
 
 _FORMULA = re.compile("[=+@-].*[(|!]")  # -20C is none
 
@@ -33,7 +33,7 @@ def check_names(names: Iterable[str]) -> None:
 
 def save_names(path: Path, names: Sequence[str]) -> None:
     """Write one name per line."""
-    with write_whole(path) as temporary:
+    with write_whole(path, checksum=True) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names))
 
 
@@ -56,6 +56,7 @@ def open_groups(path: Path) -> np.ndarray:
 
 
 def _open_names(path: Path, of: str) -> np.ndarray:
+    check_content(path)
     try:
         names = path.read_text().splitlines()
     except FileNotFoundError:

@@ -25,7 +25,7 @@ def save_preview(path: Path, groups: Mapping[str, np.ndarray], columns: int = 8)
     for panel in panels:
         canvas.paste(panel, (0, top))
         top += panel.height
-    with write_whole(path) as temporary:
+    with write_whole(path, checksum=True) as temporary:
         canvas.save(temporary)
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from rgi.data.pictures import UnreadableImageError
 from rgi.data.sources import Pictures
 from rgi.errors import InputError
-from rgi.files import write_whole
+from rgi.files import give_name, room_for, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def stream_array(
     Yields the whole file's other name, under which it lies until the block succeeds. Memory holds
     one array at a time.
     """
-    with write_whole(path) as temporary:
+    with write_whole(path, checksum=True) as temporary:
         with temporary.open("wb") as stream:
             growing = _GrowingArray(stream, shape)
             for array in arrays:
@@ -121,7 +121,7 @@ def stream_pictures(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial.touch()
     try:
-        with partial.open("r+b") as stream, ThreadPoolExecutor(1) as saver:
+        with room_for(path), partial.open("r+b") as stream, ThreadPoolExecutor(1) as saver:
             standing = _resume(stream, shape, record, identity)
             array = _GrowingArray(stream, shape, standing.rows)
             save = _Saver(stream, record, identity, saver)
@@ -133,7 +133,7 @@ def stream_pictures(
     except InputError:
         forget(path)
         raise
-    partial.replace(path)
+    give_name(partial, path, checksum=True)
     forget(path)
 
 

@@ -72,5 +72,5 @@ def defects_of(index: Iterable[int], masks: np.ndarray, scores: np.ndarray) -> p
 
 def write_defects(path: Path, defects: pd.DataFrame) -> None:
     """Write defects as CSV, whole or not at all."""
-    with write_whole(path) as temporary:
+    with write_whole(path, checksum=True) as temporary:
         defects.to_csv(temporary, index=False, float_format="%.6g")

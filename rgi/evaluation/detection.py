@@ -208,7 +208,7 @@ def found_defects(case: Case, maps: Maps, images: pd.DataFrame) -> pd.DataFrame:
 def write_detection(directory: Path, detection: Detection) -> None:
     """Write summary.csv, points.csv, images.csv and curves.csv, each whole or not at all."""
     for name, table in vars(detection).items():
-        with write_whole(Path(directory) / f"{name}.csv") as temporary:
+        with write_whole(Path(directory) / f"{name}.csv", checksum=True) as temporary:
             table.to_csv(temporary, index=False)
 
 

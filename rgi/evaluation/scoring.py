@@ -12,7 +12,7 @@ from tqdm import tqdm
 from rgi.corruption import Case, load_case
 from rgi.errors import InputError
 from rgi.evaluation.metrics import METRICS, Metric
-from rgi.files import load_arrays, write_whole
+from rgi.files import check_content, load_arrays, write_whole
 
 COLUMNS = ["index", "lam", "metric", "region", "value"]
 NUMBERS = ["index", "value", "low", "high", "images", "published"]
@@ -135,7 +135,7 @@ def shard_files(restorations: Path, lam: str, shards: int) -> list[Path]:
 
 def write_scores(path: Path, scores: pd.DataFrame) -> None:
     """Write scores as CSV, whole or not at all."""
-    with write_whole(path) as temporary:
+    with write_whole(path, checksum=True) as temporary:
         scores.to_csv(temporary, index=False)
 
 
@@ -172,6 +172,7 @@ def read_table(
         InputError: the file is missing, not a table, lacks one of `columns` or has something else
             among its numbers.
     """
+    check_content(path)
     try:
         text = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:

@@ -171,7 +171,7 @@ def at_edge(lam: str, lams: Collection[str]) -> bool:
 
 def write_selection(path: Path, selection: pd.DataFrame) -> None:
     """Write a selection as CSV, whole or not at all."""
-    with write_whole(path) as temporary:
+    with write_whole(path, checksum=True) as temporary:
         selection.to_csv(temporary, index=False)
 
 

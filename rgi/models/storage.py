@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from rgi.errors import InputError
-from rgi.files import write_whole
+from rgi.files import check_content, write_whole
 from rgi.models.progressive import Architecture, Discriminator, Generator
 
 # What torch raises when a file's content is not what its name promises; text is run as a pickle.
@@ -51,11 +51,12 @@ def _save(path: Path, network: Generator | Discriminator) -> None:
         "architecture": asdict(network.architecture),
         "weights": {name: weight.cpu() for name, weight in network.state_dict().items()},
     }
-    with write_whole(path) as temporary:
+    with write_whole(path, checksum=True) as temporary:
         torch.save(content, temporary)
 
 
 def _load(path: Path, kind: type[Network]) -> Network:
+    check_content(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = content["network"]

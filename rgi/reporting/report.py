@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from rgi.errors import InputError
 from rgi.evaluation.scoring import read_table
-from rgi.files import write_whole
+from rgi.files import check_content, write_whole
 from rgi.reporting.captions import FIGURES, TABLES, Caption
 from rgi.reporting.layout import LAYOUTS, Block
 from rgi.reporting.tables import COLUMNS_OF
@@ -196,6 +196,7 @@ def _picture(path: Path, caption: Caption, scale: float) -> Picture:
 
 
 def _width(path: Path) -> int:
+    check_content(path)
     try:
         with Image.open(path, formats=["PNG"]) as image:
             return image.width

@@ -102,7 +102,7 @@ def save_figure(figure: Figure, png: Path, pdf: Path) -> None:
     # It reports every step of shrinking a font for the PDF.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     for path, metadata in ((png, {}), (pdf, {"CreationDate": None})):
-        with write_whole(path) as temporary:
+        with write_whole(path, checksum=True) as temporary:
             figure.savefig(
                 temporary,
                 dpi=DOTS_PER_INCH,

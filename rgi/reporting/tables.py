@@ -232,7 +232,7 @@ MAKERS: dict[str, Callable[[Scored, Request], pd.DataFrame]] = {
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a tidy table as CSV, whole or not at all."""
-    with write_whole(path) as temporary:
+    with write_whole(path, checksum=True) as temporary:
         table.to_csv(temporary, index=False)
 
 

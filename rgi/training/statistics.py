@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgi.files import write_whole
+from rgi.files import room_for, write_whole
 from rgi.training.schedule import Position
 
 MEASURES = (
@@ -77,7 +77,7 @@ def append_line(path: Path, tick: Tick, position: Position, step: int) -> None:
         "images_per_second": tick.images / max(seconds, 1e-9),
         "memory_mib": peak_memory(tick.sums.device),
     }
-    with path.open("a") as file:
+    with room_for(path), path.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 

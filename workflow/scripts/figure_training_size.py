@@ -27,7 +27,9 @@ def main(
     """Read the table and how many training images there are, write the figure as PNG and PDF."""
     groups = [names.split(",") for names in series]
     sizes = {
-        name: len(open_images(datasets / name / "train.npy")) for names in groups for name in names
+        name: len(open_images(datasets / name / "train.npy", partly=True))
+        for names in groups
+        for name in names
     }
     with figure_style():
         figure = training_size_figure(read_table(table, ANOMALY_COLUMNS), groups, sizes)

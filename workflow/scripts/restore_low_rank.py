@@ -28,7 +28,7 @@ def main(
     """Decompose rows FIRST to LAST (not included) of CASE and write the restoration to OUTPUT."""
     arrays = load_arrays(case, "corrupted", "index")
     rows = shard(first, last, len(arrays["index"]), case)
-    images, options = open_images(train), parse_json(settings)
+    images, options = open_images(train, partly=True), parse_json(settings)
     drawn = draw_references(len(images), method, options, seed)
     logging.info("%s: %d of %d images of %s", method, len(drawn), len(images), train)
     restored = decompose_images(

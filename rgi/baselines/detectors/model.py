@@ -22,7 +22,7 @@ from tqdm import tqdm
 from rgi.baselines.detectors.backbone import UNREADABLE, backbone_weights, check_file
 from rgi.baselines.detectors.settings import MISSING, DetectorSettings, check_model
 from rgi.errors import InputError
-from rgi.files import write_whole
+from rgi.files import check_content, write_whole
 
 try:
     with warnings.catch_warnings():
@@ -103,7 +103,7 @@ def save_detector(path: Path, detector: Detector) -> None:
         "size": detector.size,
         "weights": {key: value.cpu() for key, value in detector.module.state_dict().items()},
     }
-    with write_whole(path) as temporary:
+    with write_whole(path, checksum=True) as temporary:
         torch.save(content, temporary)
 
 
@@ -113,6 +113,7 @@ def load_detector(path: Path) -> Detector:
     Raises:
         InputError: the file is missing, damaged or holds something else.
     """
+    check_content(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         settings = DetectorSettings(**content["settings"])
