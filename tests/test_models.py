@@ -244,6 +244,18 @@ def test_unusable_files_are_named(tmp_path):
         assert "weights_only" not in str(caught.value)  # torch advises to run what is in the file
 
 
+@pytest.mark.parametrize(("visible", "told"), [("", "empty"), ("3", "3"), (None, "not set")])
+def test_the_log_tells_why_a_job_computes_on_a_cpu(monkeypatch, caplog, visible, told):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    choose_device("auto")
+    expected = f"device: auto, hence cpu: torch sees no GPU (CUDA_VISIBLE_DEVICES: {told})"
+    assert caplog.messages == [expected]
+
+
 def test_devices(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == choose_device("cpu") == torch.device("cpu")
