@@ -13,6 +13,7 @@ from experiment import as_json, lam_options
 from rgi.baselines.detectors import check_model
 from rgi.data import PUBLICATIONS
 from rgi.errors import InputError
+from working_directory import check_times, check_writable, take_lock
 
 
 configfile: Path(workflow.basedir) / "config.yaml"
@@ -51,6 +52,17 @@ wildcard_constraints:
     lam=r"[0-9.e+-]+|none",
     level=r"-?[0-9.]+(e[+-]?[0-9]+)?",
     shard=r"\d+",
+
+
+# Before the first job, not in a dry-run. make holds the lock itself, hence its --nolock.
+onstart:
+    try:
+        check_writable()
+        check_times()
+        if workflow.execution_settings.lock:
+            take_lock()
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
 
 localrules:
