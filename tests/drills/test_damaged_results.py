@@ -41,7 +41,6 @@ def test_a_damaged_score_is_computed_again(selected, copy, damage):
         (drill.flip, "results/scores/digits/block/rgi.csv", (*REPORTS, "results/selection")),
         (drill.cut, "results/selection/digits/block/rgi.csv", REPORTS),
         (drill.flip, "results/detection/digits/block/rgi/summary.csv", REPORTS),
-        (drill.cut, "reports/tables/cost.csv", ("reports/report.html",)),
     ],
 )
 def test_a_damaged_result_ends_in_the_same_tables(undisturbed, copy, damage, path, forgotten):
@@ -50,6 +49,16 @@ def test_a_damaged_result_ends_in_the_same_tables(undisturbed, copy, damage, pat
     drill.forget(directory, *forgotten)
     rebuilt(directory, path)
     drill.check_tables(directory, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_damaged_table_is_made_again_before_a_figure_is_drawn_from_it(undisturbed, copy):
+    figure = "reports/figures/lambda-sensitivity.png"
+    directory, path = copy(undisturbed), "reports/tables/lambda-sensitivity.csv"
+    drill.cut(directory / path)
+    rebuilt(directory, path, figure)
+    drill.check_tables(directory, undisturbed)
+    assert (directory / figure).exists()
 
 
 @pytest.mark.slow
