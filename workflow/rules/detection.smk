@@ -1,4 +1,9 @@
 # Anomaly detection: results/detection/{dataset}/{case}/{method}/{summary,points,images,curves}.csv
+localrules:
+    detection,
+    defects,
+
+
 rule detection:
     input:
         case="results/cases/{dataset}/{case}.npz",

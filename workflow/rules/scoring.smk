@@ -1,4 +1,9 @@
 # Every metric of every restored image: results/scores/{dataset}/{case}/{method}.csv
+# Seconds of work, less than what a job of a cluster costs, hence local.
+localrules:
+    scores,
+
+
 rule scores:
     input:
         case="results/cases/{dataset}/{case}.npz",
