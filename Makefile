@@ -7,19 +7,22 @@ CORES ?= $(shell nproc)
 STAMP := $(VENV)/.installed
 EXPERIMENTS := $(basename $(notdir $(wildcard experiments/*.yaml)))
 
-.PHONY: help demo $(EXPERIMENTS) check plan test test-slow lint lock clean environment anomalib
+.PHONY: help demo $(EXPERIMENTS) check plan offline-bundle test test-slow test-slurm lint lock clean environment anomalib
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+.*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
 
-environment: $(STAMP) ## create the virtual environment from requirements.lock
+# Without a network: the packages of `make offline-bundle`, for the same version of Python.
+FROM_BUNDLE = $(if $(WHEELS),--no-index --find-links $(WHEELS))
+
+environment: $(STAMP) ## create the virtual environment from requirements.lock; WHEELS=offline/wheels without a network
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"error: Python 3.11 to 3.13 is needed, $(PYTHON) is {v.major}.{v.minor}; run: make PYTHON=/path/to/python3.11 ...")'
 	@$(PYTHON) -m venv $(VENV) || { echo "error: the venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check $(FROM_BUNDLE) --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check $(FROM_BUNDLE) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 anomalib: $(STAMP) $(VENV)/.anomalib ## add anomalib to the environment: PatchCore, DRAEM and others
@@ -49,11 +52,24 @@ plan: $(STAMP) ## what an experiment will cost: make plan EXPERIMENT=experiments
 	  $(if $(EXPERIMENT),--configfile $(EXPERIMENT)) \
 	  $(if $(INVERSION),--inversion $(INVERSION)) $(if $(TRAINING),--training $(TRAINING))
 
+# What a cluster without a network needs, as docs/cluster.md says: packages and the experiment's archives.
+offline-bundle: $(STAMP) ## packages and archives for a cluster without a network: make offline-bundle EXPERIMENT=experiments/paper.yaml
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock --dest offline/wheels
+	@mkdir -p results/downloads
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) $(if $(EXPERIMENT),--configfile $(EXPERIMENT)) \
+	  $(if $(MIRROR),--config mirror=$(MIRROR)) --until archive weights
+	find offline/wheels results/downloads -type f ! -name '.*' -print0 | sort -z | xargs -0 sha256sum > offline/SHA256SUMS
+	@du -sh offline/wheels results/downloads
+	@echo "take them to the project's folder there: rsync -aR offline results/downloads CLUSTER:FOLDER"
+
 test: $(STAMP) ## run the fast tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(CORES) --dist loadfile
 
 test-slow: $(STAMP) ## run every test that needs no cluster
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not slurm" -n $(CORES) --dist loadfile
+
+test-slurm: $(STAMP) ## run the experiment on a SLURM cluster of one node, set up on this machine; needs root
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m slurm tests/slurm
 
 lint: $(STAMP) ## ruff, snakefmt and snakemake --lint
 	$(BIN)/ruff check .
@@ -70,4 +86,4 @@ lock: $(STAMP) ## compile the locks and envs/ from pyproject.toml
 	$(BIN)/python envs/generate.py requirements-anomalib.lock envs/anomalib.yaml
 
 clean: ## remove the environment, results and reports
-	rm -rf $(VENV) results reports .snakemake
+	rm -rf $(VENV) results reports offline .snakemake

@@ -90,7 +90,6 @@ class Cluster:
 
     def start(self) -> None:
         """Bring the node up. ClusterError if it is not idle in time."""
-        self._refuse_another()
         self._configure()
         self._run("munged", "--foreground", "--force", *self._munge_files())
         self._await("the munge daemon", (STATE / "munge.socket").exists)
@@ -181,11 +180,14 @@ class Cluster:
         files = [f"--{option}={STATE}/munge.{suffix}" for option, suffix in kinds.items()]
         return [*files, f"--seed-file={STATE}/munge.seed"]
 
-    def _refuse_another(self) -> None:
-        """ClusterError beside a cluster that is at work or was configured by somebody else."""
-        _remove_configuration()
+    def refuse_another(self) -> None:
+        """ClusterError beside a cluster that is at work or was configured by somebody else.
+
+        What a test cluster that was killed has left in /etc/slurm is removed.
+        """
         if "UP" in output("scontrol", "ping"):
-            raise ClusterError("another SLURM controller is at work on this machine")
+            raise ClusterError("another SLURM controller is at work on this machine; stop it first")
+        _remove_configuration()
         for name in FILES:
             if os.path.lexists(CONFIGURED / name):
                 raise ClusterError(f"{CONFIGURED / name} belongs to another cluster; left alone")
@@ -196,6 +198,7 @@ def running_cluster() -> Iterator[Cluster]:
     """A test cluster that is taken down whatever happens."""
     install()
     cluster = Cluster()
+    cluster.refuse_another()  # and leave it as it is
     try:
         cluster.start()
         yield cluster
