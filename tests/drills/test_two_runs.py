@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_a_killed_job_is_done_again_by_the_next_run(undisturbed, tmp_path, scrip
     os.kill(job, signal.SIGKILL)
     output = run.communicate()[0]
     assert run.returncode == 1
-    assert "exit status 137" in output  # 128 + SIGKILL
+    assert re.search("SIGKILL|exit status 137", output)  # of the script or of its shell
     drill.snakemake(tmp_path)
     drill.check_tables(tmp_path, undisturbed)
 
