@@ -4,6 +4,7 @@ Debian's slurm-wlm and munge, without systemd, cgroups or an accounting database
 jobs of the executor plugin drop SLURM_CONF, so that the configuration must lie in /etc/slurm.
 """
 
+import fcntl
 import os
 import shutil
 import socket
@@ -19,6 +20,7 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "mungekey")
 CONFIGURED = Path("/etc/slurm")
 FILES = ("slurm.conf", "gres.conf")
 STATE = Path("/run/rgi-bench-slurm")  # one per machine, as /etc/slurm is
+LOCK = Path("/run/rgi-bench-slurm.lock")
 GPUS = 2
 PATIENCE = 60  # seconds until the node must be idle
 
@@ -137,7 +139,9 @@ class Cluster:
 
     def _await(self, what: str, ready) -> None:
         end = time.monotonic() + PATIENCE
-        while not ready():
+        up = False
+        while not up:
+            up = ready()
             dead = [name for name, daemon in self.daemons.items() if daemon.poll() is not None]
             if dead or time.monotonic() > end:
                 raise ClusterError(f"{what} did not come up; {_last_words()}")
@@ -180,30 +184,36 @@ class Cluster:
         files = [f"--{option}={STATE}/munge.{suffix}" for option, suffix in kinds.items()]
         return [*files, f"--seed-file={STATE}/munge.seed"]
 
-    def refuse_another(self) -> None:
-        """ClusterError beside a cluster that is at work or was configured by somebody else.
-
-        What a test cluster that was killed has left in /etc/slurm is removed.
-        """
-        if "UP" in output("scontrol", "ping"):
-            raise ClusterError("another SLURM controller is at work on this machine; stop it first")
-        _remove_configuration()
-        for name in FILES:
-            if os.path.lexists(CONFIGURED / name):
-                raise ClusterError(f"{CONFIGURED / name} belongs to another cluster; left alone")
-
 
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """A test cluster that is taken down whatever happens."""
     install()
-    cluster = Cluster()
-    cluster.refuse_another()  # and leave it as it is
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+    with LOCK.open("w") as lock:  # the kernel drops it with this process
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ClusterError("another test cluster is at work on this machine") from None
+        refuse_another()
+        cluster = Cluster()
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+def refuse_another() -> None:
+    """ClusterError beside a cluster that is at work or was configured by somebody else.
+
+    What a test cluster that was killed has left in /etc/slurm is removed.
+    """
+    if "UP" in output("scontrol", "ping"):
+        raise ClusterError("another SLURM controller is at work on this machine; stop it first")
+    _remove_configuration()
+    for name in FILES:
+        if os.path.lexists(CONFIGURED / name):
+            raise ClusterError(f"{CONFIGURED / name} belongs to another cluster; left alone")
 
 
 def output(*command: str) -> str:
