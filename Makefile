@@ -62,6 +62,9 @@ offline-bundle: $(STAMP) ## packages and archives for a cluster without a networ
 	@du -sh offline/wheels results/downloads
 	@echo "take them to the project's folder there: rsync -aR offline results/downloads CLUSTER:FOLDER"
 
+# One thread a process: two that spin for each other on the same cores are many times slower.
+test test-slow test-slurm: export OMP_NUM_THREADS := 1
+
 test: $(STAMP) ## run the fast tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(CORES) --dist loadfile
 
