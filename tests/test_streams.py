@@ -456,9 +456,9 @@ def start(values, directory):
 def test_after_ctrl_c_no_process_is_left_and_the_next_run_completes(tmp_path):
     values = many_files(tmp_path / "in", 3000)
     process = start(values, tmp_path / "out")
-    while not (tmp_path / "out/.train.partial.npy").exists():
+    partial = tmp_path / "out/.train.partial.npy"
+    while not (partial.exists() and partial.stat().st_size):  # all processes are at work
         time.sleep(0.01)
-    time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
     _, report = process.communicate(timeout=10)
     assert process.returncode != 0
