@@ -48,7 +48,7 @@ def write_whole(path: Path, *, checksum: bool = False) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
-            give_name(temporary, path, checksum=checksum)
+            give_name(temporary, path, sha256_of(temporary) if checksum else None)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -58,14 +58,13 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f".{path.stem}.partial{path.suffix}")
 
 
-def give_name(temporary: Path, path: Path, *, checksum: bool) -> None:
-    """Rename a whole file to `path`, and with `checksum` leave its SHA-256 in `.NAME.sha256`.
+def give_name(temporary: Path, path: Path, digest: str | None) -> None:
+    """Rename a whole file to `path` and leave `digest`, its SHA-256 if any, in `.NAME.sha256`.
 
     The old checksum goes first and the new one comes last: a kill in between leaves a file that
     has none, never one that looks damaged.
     """
     beside = _checksum_file(path)
-    digest = sha256_of(temporary) if checksum else None
     beside.unlink(missing_ok=True)
     temporary.replace(path)
     if digest is not None:

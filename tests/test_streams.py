@@ -84,7 +84,10 @@ def test_as_many_pictures_as_threads_are_read_at_the_same_time():
         together.wait()
         return picture(name)
 
-    assert len(list(read_in_order(Pictures(names(3 * streams.TOGETHER), read), 3))) == 24
+    assert (
+        len(list(read_in_order(Pictures(names(3 * streams.TOGETHER), read), 3)))
+        == 3 * streams.TOGETHER
+    )
 
 
 def test_of_all_errors_the_first_picture_s_is_the_one_to_be_seen():

@@ -89,9 +89,9 @@ def prepare(values: Mapping[str, Any], directory: Path, seed: int, threads: int 
         parts = dataclasses.replace(parts, train=draw_images(parts.train, limit, seed))
     shape = (settings.resolution, settings.resolution, settings.channels)
     identity = _identify(values, seed, parts.train)
-    with _write_parts(parts, directory, shape, identity, threads) as (arrays, skipped):
-        _write_preview(parts, directory, arrays)
-        _write_info(parts, directory, arrays, dataclasses.asdict(settings), limit, skipped)
+    with _write_parts(parts, directory, shape, identity, threads) as written:
+        _write_preview(parts, directory, written.arrays)
+        _write_info(parts, directory, written, dataclasses.asdict(settings), limit)
 
 
 def draw_images(
@@ -159,14 +159,22 @@ def _stamps(places: Sequence[str | Sequence[str]]) -> Iterator[tuple[str, int, i
                 yield str(file), status.st_size, status.st_mtime_ns
 
 
+@dataclasses.dataclass
+class _Written:
+    """Where the arrays are, the SHA-256 of one that is large, skipped Pictures and why."""
+
+    arrays: dict[str, Path] = dataclasses.field(default_factory=dict)
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
 @contextlib.contextmanager
 def _write_parts(
     parts: Parts, directory: Path, shape: tuple[int, ...], identity: str, threads: int
-) -> Iterator[tuple[dict[str, Path], dict[str, str]]]:
+) -> Iterator[_Written]:
     """Write all arrays and lists of names, then run the block; only then do they get their names.
 
-    Yields where the arrays are, and the names of skipped Pictures and why. A kill in the block, as
-    long as hashing a large set takes, does not cost what has been read.
+    A kill in the block does not cost what has been read.
     """
     named = {"test_kinds.txt": parts.kinds, "test_groups.txt": parts.groups}
     for names in named.values():
@@ -176,29 +184,30 @@ def _write_parts(
             (directory / name).unlink(missing_ok=True)
     alone = parts.masks is None and all(part is None for part in named.values())
     with contextlib.ExitStack() as stack:
-        arrays: dict[str, Path] = {}
-        skipped: dict[str, str] = {}
+        written = _Written()
 
         def write(name: str, images: Iterator[np.ndarray], shape: tuple[int, ...]) -> None:
             stream = stream_array(directory / f"{name}.npy", shape, images)
-            arrays[name] = stack.enter_context(stream)
+            written.arrays[name] = stack.enter_context(stream)
 
-        write("test", _images("test", parts.test, threads, skipped if alone else None), shape)
+        left_out = written.skipped if alone else None
+        write("test", _images("test", parts.test, threads, left_out), shape)
         if parts.masks is not None:
             write("test_masks", _images("test_masks", parts.masks, threads, None), shape[:2])
         train = directory / "train.npy"
         if isinstance(parts.train, Pictures):
             stream = stream_pictures(train, shape, parts.train, identity, threads)
-            arrays["train"], standing = stack.enter_context(stream)
+            path, standing, digest = stack.enter_context(stream)
             _check_usable(directory, standing)
-            skipped |= standing.skipped
+            written.arrays["train"], written.digests["train"] = path, digest
+            written.skipped |= standing.skipped
         else:
             forget(train)
             write("train", _images("train", parts.train, threads, None), shape)
         for name, names in named.items():
             if names is not None:
                 save_names(directory / name, names)
-        yield arrays, skipped
+        yield written
 
 
 def _images(
@@ -258,23 +267,23 @@ def _evenly(rows: np.ndarray) -> np.ndarray:
 def _write_info(
     parts: Parts,
     directory: Path,
-    arrays: Mapping[str, Path],
+    written: _Written,
     settings: dict[str, Any],
     limit: int | None,
-    skipped: dict[str, str],
 ) -> None:
     info = parts.describe()
-    info["skipped"] += [{"name": name, "reason": why} for name, why in skipped.items()]
+    info["skipped"] += [{"name": name, "reason": why} for name, why in written.skipped.items()]
     info["skipped"].sort(key=itemgetter("name"))
     if limit is not None:
         drawn = f"at most {limit}, drawn by the seed, of {info['split']['train']}"
         info["split"]["train"], settings = drawn, settings | {"train": limit}
     info["counts"] = {"skipped": len(info["skipped"])}
     for name in ("train", "test", "test_masks"):
-        if name in arrays:
-            rows = np.load(arrays[name], mmap_mode="r", allow_pickle=False)
+        if name in written.arrays:
+            path = written.arrays[name]
+            rows = np.load(path, mmap_mode="r", allow_pickle=False)
             info["counts"][name] = len(rows)
-            info["sha256"][f"{name}.npy"] = sha256_of(arrays[name])
+            info["sha256"][f"{name}.npy"] = written.digests.get(name) or sha256_of(path)
     if parts.kinds is not None:
         info["counts"]["kinds"] = dict(Counter(parts.kinds))
     info["settings"] = settings

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from rgi.data.pictures import UnreadableImageError
 from rgi.data.sources import Pictures
 from rgi.errors import InputError
-from rgi.files import give_name, room_for, write_whole
+from rgi.files import give_name, room_for, sha256_of, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -106,13 +106,14 @@ def stream_array(
 @contextlib.contextmanager
 def stream_pictures(
     path: Path, shape: tuple[int, ...], pictures: Pictures, identity: str, threads: int
-) -> Iterator[tuple[Path, Standing]]:
+) -> Iterator[tuple[Path, Standing, str]]:
     """Write all pictures that can be read to the .npy file `path`, then run the block.
 
-    Yields the whole file's other name, under which it lies until the block succeeds, and what came
-    of the pictures. Beside it is a record of what is safely on the disk: after a kill, in the block
-    too, the next call goes on from there if it has the same `identity`, which tells apart all that
-    the images depend on. An InputError is final and takes both files away.
+    Yields the whole file's other name, under which it lies until the block succeeds, what came
+    of the pictures, and the file's SHA-256. Beside it is a record of what is safely on the disk:
+    after a kill, in the block too, the next call goes on from there if it has the same `identity`,
+    which tells apart all that the images depend on. An InputError is final and takes both files
+    away.
 
     Raises:
         InputError, RuntimeError: as `read_in_order`.
@@ -129,11 +130,12 @@ def stream_pictures(
             array.finish()
             stream.flush()
             os.fsync(stream.fileno())
-        yield partial, standing
+        digest = sha256_of(partial)
+        yield partial, standing, digest
     except InputError:
         forget(path)
         raise
-    give_name(partial, path, checksum=True)
+    give_name(partial, path, digest)
     forget(path)
 
 

@@ -26,8 +26,10 @@ def test_heavy_jobs_went_through_the_queue_and_asked_for_a_gpu(finished, cluster
     submitted = set(re.findall(r"rule_(\w+(?:-\w+)*)/", said))
     assert {"generator", "restore_inversion", "restore_all_lambdas_of_rgi-profile"} <= submitted
     assert not {"selection", "scores", "table", "figure", "report"} & submitted
-    asked = output("squeue", "--states=all", "--noheader", "-o", "%k|%b").splitlines()
-    gpus = dict(line.replace("rule_", "", 1).split("|") for line in asked)
+    # Both 200 characters wide.
+    asked = output("squeue", "--states=all", "--noheader", "-O", "Comment:200,tres-per-job:200")
+    gpus = {line[:200].strip(): line[200:].strip() for line in asked.splitlines()}
+    assert gpus
+    heavy = ("rule_generator", "rule_restore_inversion", "rule_restore_all_lambdas")
     for comment, gpu in gpus.items():
-        inversion = comment.startswith(("generator", "restore_inversion", "restore_all_lambdas"))
-        assert (gpu == "gres:gpu:1") == inversion, (comment, gpu)
+        assert (gpu == "gres:gpu:1") == comment.startswith(heavy), (comment, gpu)
