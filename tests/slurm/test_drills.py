@@ -26,7 +26,11 @@ def running_job(cluster, run, rule):
 
 def finish(run, directory):
     """Wait for the end of a run that must succeed; what it has said."""
-    status = run.wait()
+    try:
+        status = run.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        raise
     said = (directory / "run.log").read_text()
     assert status == 0, said[-8000:]
     return said
