@@ -50,6 +50,8 @@ def test_a_difference_of_seconds_between_two_machines_is_let_pass(selected, copy
     drill.forget(directory, drill.SELECTION)
     time.sleep(5)
     drill.snakemake(directory, drill.SELECTION)
+    expected = (selected / drill.SELECTION).read_text()
+    assert (directory / drill.SELECTION).read_text() == expected
 
 
 @pytest.mark.slow
