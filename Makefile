@@ -72,7 +72,7 @@ test-slow: $(STAMP) ## run every test that needs no cluster
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not slurm" -n $(CORES) --dist loadfile
 
 test-slurm: $(STAMP) ## run the experiment on a SLURM cluster of one node, set up on this machine; needs root
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m slurm tests/slurm
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "slurm and not slow" --durations=0 tests/slurm
 
 lint: $(STAMP) ## ruff, snakefmt and snakemake --lint
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 Debian's slurm-wlm and munge, without systemd, cgroups or an accounting database. It needs root:
 jobs of the executor plugin drop SLURM_CONF, so that the configuration must lie in /etc/slurm.
+
+    python tests/slurm/cluster.py    # brings one up and takes it down: can there be one here?
 """
 
 import fcntl
@@ -9,6 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,13 +28,14 @@ GPUS = 2
 PATIENCE = 60  # seconds until the node must be idle
 
 # Memory is asked for as on a real cluster but never used up: the node claims more than it has.
+# A job that is put back waits until its old credential has expired: here seconds, not two minutes.
 CONFIGURATION = """\
 ClusterName=rgi-bench
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={state}/munge.socket
+AuthInfo=socket={state}/munge.socket,cred_expire=5
 StateSaveLocation={state}/controller
 SlurmdSpoolDir={state}/node
 SlurmctldPidFile={state}/slurmctld.pid
@@ -123,6 +127,16 @@ class Cluster:
         """End slurmctld as kill -9 does."""
         self.daemons["slurmctld"].kill()
         self.daemons["slurmctld"].wait()
+
+    def register_node(self) -> None:
+        """Let the node tell a new controller which jobs ended; by itself it takes minutes."""
+        subprocess.run(["scontrol", "reconfigure"], check=True)
+
+    def await_saved_state(self) -> None:
+        """Wait until the controller has saved what it knows now, as it does every five seconds."""
+        begun = time.time()
+        saved = STATE / "controller/job_state"
+        self._await("the saved state", lambda: saved.exists() and saved.stat().st_mtime > begun)
 
     def jobs(self, states: str = "RUNNING") -> dict[str, str]:
         """Jobs in some states: number to comment, which names rule and wildcards."""
@@ -234,3 +248,11 @@ def _last_words() -> str:
     """The last lines that each daemon has written."""
     files = [*sorted(STATE.glob("*.log")), *sorted(STATE.glob("*.out"))]
     return "\n".join(f"{path}:\n{path.read_text()[-1500:]}" for path in files)
+
+
+if __name__ == "__main__":
+    try:
+        with running_cluster():
+            print(output("sinfo"))
+    except ClusterError as error:
+        sys.exit(f"error: {error}")

@@ -25,7 +25,8 @@ def start(directory, *arguments) -> subprocess.Popen:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    command = ["setpriv", "--pdeathsig", "KILL"]  # whatever ends the tests also ends the run
+    command += [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
     command += [*arguments, "--configfile", *SMALL]
     with (directory / "run.log").open("ab") as log:
         return subprocess.Popen(

@@ -54,9 +54,12 @@ def test_a_cancelled_gpu_job_is_run_again_with_more_memory_and_time(cluster, und
 def test_jobs_outlive_a_killed_controller(cluster, undisturbed, tmp_path):
     run = runs.start(tmp_path, *runs.PROFILE)
     number = running_job(cluster, run, "generator")
+    cluster.await_saved_state()  # SLURM itself forgets what it has not saved
+    assert number in cluster.jobs()
     cluster.kill_controller()
     time.sleep(5)
     cluster.start_controller()
+    cluster.register_node()
     said = finish(run, tmp_path)
     assert f"SLURM-job '{number}' failed" not in said
     runs.assert_same_tables(tmp_path, undisturbed)
