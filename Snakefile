@@ -46,12 +46,18 @@ shell.prefix(
 
 
 wildcard_constraints:
-    dataset=r"[A-Za-z0-9.-]+",
+    dataset="|".join(map(re.escape, experiment.config["datasets"])),
     case=r"[A-Za-z0-9._-]+",
     method=r"[A-Za-z0-9.-]+",
     lam=r"[0-9.e+-]+|none",
     level=r"-?[0-9.]+(e[+-]?[0-9]+)?",
     shard=r"\d+",
+
+
+# How much of a GPU's memory a job takes limits the jobs side by side on one machine
+# (profiles/default), and none of a cluster's, each of which has GPUs of its own.
+resource_scopes:
+    gpu_mb="local",
 
 
 # Before the first job, not in a dry-run. make holds the lock itself, hence its --nolock.

@@ -1,4 +1,5 @@
 # Images of a source, decoded, cut, resized and split: results/datasets/{dataset}/
+CUDA_MEGABYTES = 1000  # of each process that uses a GPU, beside what it computes with
 MEGABYTES = {8: 2000, 16: 2000, 32: 2000, 64: 8000, 128: 8000, 256: 16000}  # by resolution
 MIRROR = join(["--mirror", config["mirror"]]) if config["mirror"] is not None else ""
 

@@ -33,6 +33,11 @@ rule generator:
         ),
         runtime=24 * 60,
         gpu=0 if config["device"] == "cpu" else config["gpus"],
+        gpu_mb=lambda wildcards: (
+            0
+            if config["device"] == "cpu"
+            else MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
+        ),
         device=config["device"],
         launcher=LAUNCHER,
     params:

@@ -29,6 +29,7 @@ rule detector:
         mem_mb=lambda wildcards, attempt: attempt * 16000,
         runtime=24 * 60,
         gpu=0 if config["device"] == "cpu" else 1,
+        gpu_mb=0 if config["device"] == "cpu" else 16000,
         device=config["device"],
     params:
         directory=lambda wildcards, output: Path(output.detector).parent,
@@ -60,6 +61,7 @@ rule restore_anomalib:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
         runtime=120,
         gpu=0 if config["device"] == "cpu" else 1,
+        gpu_mb=0 if config["device"] == "cpu" else 4000,
         device=config["device"],
     params:
         rows=lambda wildcards: experiment.shard_rows(
