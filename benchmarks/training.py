@@ -33,6 +33,7 @@ from rgi.models.progressive import RESOLUTIONS
 from rgi.settings import read_settings
 from rgi.training import TrainingSettings, progressive
 from rgi.training.draws import draw_step, prefetch
+from rgi.training.guards import repeatable
 from rgi.training.schedule import Position
 from rgi.training.statistics import peak_memory
 
@@ -127,7 +128,7 @@ def own_step(work: Work, draws) -> Step:
 
     def step() -> None:
         draw = next(draws).to(work.device)
-        with progressive._repeatable():  # as in train()
+        with repeatable():  # as in train()
             measures = progressive.train_step(state, draw, work.position, work.settings)
         state.tick.add(measures, work.position.batch)
 

@@ -29,9 +29,9 @@ from rgi.models import Discriminator, Generator, load_generator
 from rgi.settings import read_settings
 from rgi.training import TrainingSettings, draws, progressive, read_training, samples
 from rgi.training.losses import critic_loss, gradient_penalty, judge_both
+from rgi.training.progressive import MEASURES
 from rgi.training.schedule import Schedule
 from rgi.training.seeds import Purpose, derive_seed
-from rgi.training.statistics import MEASURES
 
 # Losses
 

@@ -3,14 +3,16 @@
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from rgi.checkpoint import Identity, fingerprint, read_checkpoint, spell
-from rgi.models import Architecture
-from rgi.training.settings import BOOKKEEPING, TrainingSettings
+from rgi.training.settings import BOOKKEEPING
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +22,8 @@ TRAINING_VERSION = 1
 
 def identify(
     images: np.ndarray,
-    architecture: Architecture,
-    settings: TrainingSettings,
+    architecture: "DataclassInstance",
+    settings: "DataclassInstance",
     seed: int,
     device: torch.device,
 ) -> Identity:

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import math
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -30,6 +29,7 @@ from rgi.models import (
 from rgi.models.progressive import GROUP
 from rgi.training.checkpoint import identify, load_checkpoint
 from rgi.training.draws import Draw, draw_step, prefetch
+from rgi.training.guards import check_finite, check_images, repeatable
 from rgi.training.passes import Passes, spread_kept
 from rgi.training.samples import check_spread, draw_samples, save_sheet
 from rgi.training.schedule import Position, Schedule
@@ -43,6 +43,13 @@ logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 LOG = "training.jsonl"
 AGREE = 10  # steps between two questions to a team, whether one of them was asked to end
+MEASURES = (
+    "discriminator_loss",
+    "generator_loss",
+    "gradient_penalty",
+    "score_real",
+    "score_fake",
+)
 
 
 @dataclass
@@ -72,8 +79,7 @@ class State:
             getattr(self, name).load_state_dict(state[name])
         for name, adam in self.optimisers.items():
             adam.load_state_dict(state["optimisers"][name])
-        sums = state["tick"]["sums"].to(self.tick.sums.device)
-        self.tick = Tick(**{**state["tick"], "sums": sums})
+        self.tick = self.tick.resumed(state["tick"])
         self.step = state["step"]
 
 
@@ -103,7 +109,7 @@ def train(
             is no longer finite, or the generator collapsed to one image.
         Interrupted: a process of the team was asked to `stop`; the checkpoint holds its last step.
     """
-    _check_images(images, architecture)
+    check_images(images, architecture.resolution, architecture.channels)
     _check_batch(settings, team)
     schedule = Schedule(settings, architecture.levels)
     directory.mkdir(parents=True, exist_ok=True)
@@ -122,7 +128,7 @@ def train(
         return draw.pinned() if device.type == "cuda" else draw
 
     steps = range(state.step, schedule.steps)
-    with _repeatable(), closing(prefetch(prepare, steps)) as draws:
+    with repeatable(), closing(prefetch(prepare, steps)) as draws:
         for position, draw in zip(_positions(state, schedule, team), draws, strict=True):
             if position.starts_level:
                 state.optimisers = _optimisers(state.generator, state.discriminator, settings)
@@ -155,15 +161,6 @@ def train_step(state: State, draw: Draw, position: Position, settings: TrainingS
     return torch.stack([loss, generator_loss, penalty, real, fake]).detach()
 
 
-def _check_images(images: np.ndarray, architecture: Architecture) -> None:
-    side, channels = architecture.resolution, architecture.channels
-    if images.dtype != np.uint8 or images.shape[1:] != (side, side, channels) or not len(images):
-        raise InputError(
-            f"images: {images.dtype} {images.shape}; allowed: uint8 N x {side} x {side} x "
-            f"{channels} with N at least 1"
-        )
-
-
 def _check_batch(settings: TrainingSettings, team: Team) -> None:
     batches = settings.batch if isinstance(settings.batch, tuple) else (settings.batch,)
     if any(batch % (GROUP * team.size) for batch in batches):
@@ -171,18 +168,6 @@ def _check_batch(settings: TrainingSettings, team: Team) -> None:
             f"generators: batch: {settings.batch}; allowed: multiples of {GROUP * team.size}, "
             f"whole groups of {GROUP} images for each of {team.size} processes"
         )
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Have cuDNN choose the same algorithms in every run, or a restart would end elsewhere."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before
 
 
 def _resume(state: State, checkpoint: Path, identity: Identity, schedule: Schedule) -> None:
@@ -231,7 +216,7 @@ def _begin(
         average=copy.deepcopy(generator).requires_grad_(False),
         passes=Passes.of(generator, discriminator, settings, team),
         optimisers=_optimisers(generator, discriminator, settings),
-        tick=Tick.begin(device),
+        tick=Tick.begin(MEASURES, device),
     )
 
 
@@ -282,18 +267,10 @@ def _update_average(state: State, decay: float) -> None:
     get_ema_multi_avg_fn(decay)(averages, current, None)  # one call for all: fewer GPU launches
 
 
-def _check_finite(state: State, settings: TrainingSettings) -> None:
+def _check_state(state: State, settings: TrainingSettings) -> None:
     """Refuse a state from which nothing good can follow."""
-    bad = [name for name, mean in state.tick.means().items() if not math.isfinite(mean)]
-    for name in ("generator", "discriminator", "average"):
-        weights = getattr(state, name).state_dict().values()
-        if not torch.stack([weight.isfinite().all() for weight in weights]).all():
-            bad.append(f"a weight of the {name}")
-    if bad:
-        raise InputError(
-            f"training diverged: {bad[0]} is not finite after {state.step} steps; lower "
-            f"learning_rate (now {settings.learning_rate:g}) or change the seed"
-        )
+    networks = {name: getattr(state, name) for name in ("generator", "discriminator", "average")}
+    check_finite(state.tick.means(), networks, state.step, settings.learning_rate)
 
 
 @dataclass
@@ -328,15 +305,15 @@ class Record:
 
     def save(self, state: State) -> None:
         """Write a checkpoint."""
-        _check_finite(state, self.settings)
+        _check_state(state, self.settings)
         save_checkpoint(self.directory / CHECKPOINT, self.identity, state.state_dict())
 
     def _end_tick(self, state: State, position: Position) -> None:
-        _check_finite(state, self.settings)
-        append_line(self.directory / LOG, state.tick, position, state.step)
+        _check_state(state, self.settings)
+        append_line(self.directory / LOG, state.tick, state.step, position.as_line())
         side = 4 * 2**position.level
         logger.info("%d images shown, now at %d x %d pixels", position.images, side, side)
-        state.tick = Tick.begin(state.tick.sums.device)
+        state.tick = state.tick.following()
 
     def _end_level(self, state: State, level: int) -> None:
         samples = draw_samples(state.average, level, self.seed).cpu()

@@ -20,6 +20,15 @@ class Position:
     ends_level: bool
     ends_tick: bool
 
+    def as_line(self) -> dict[str, float]:
+        """What a line of training.jsonl says of it."""
+        return {
+            "images": self.images,
+            "level": self.level,
+            "resolution": 4 * 2**self.level,
+            "fade": self.fade,
+        }
+
 
 @dataclass(frozen=True)
 class _Level:

@@ -4,6 +4,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,13 @@ import torch
 from torch import Tensor
 
 from rgi.files import room_for, write_whole
-from rgi.training.schedule import Position
-
-MEASURES = (
-    "discriminator_loss",
-    "generator_loss",
-    "gradient_penalty",
-    "score_real",
-    "score_fake",
-)
 
 
 @dataclass
 class Tick:
     """Sums since the last line; they stay on the device until the line is written."""
 
+    measures: tuple[str, ...]  # what is summed, by name
     sums: Tensor
     steps: int = 0
     images: int = 0
@@ -34,20 +27,28 @@ class Tick:
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def begin(cls, device: torch.device) -> "Tick":
+    def begin(cls, measures: tuple[str, ...], device: torch.device) -> "Tick":
         """Start with nothing counted."""
-        return cls(torch.zeros(len(MEASURES), device=device))
+        return cls(measures, torch.zeros(len(measures), device=device))
 
-    def add(self, measures: Tensor, images: int) -> None:
-        """Count one step; `measures` are in the order of MEASURES."""
-        self.sums += measures
+    def following(self) -> "Tick":
+        """Start anew, of the same measures."""
+        return Tick.begin(self.measures, self.sums.device)
+
+    def resumed(self, state: Mapping[str, Any]) -> "Tick":
+        """Go on counting from a `state_dict`."""
+        return Tick(self.measures, **{**state, "sums": state["sums"].to(self.sums.device)})
+
+    def add(self, values: Tensor, images: int) -> None:
+        """Count one step; `values` are in the order of `measures`."""
+        self.sums += values
         self.steps += 1
         self.images += images
 
     def means(self) -> dict[str, float]:
         """Mean of every measure over the tick's steps."""
         means = (self.sums / max(1, self.steps)).tolist()
-        return dict(zip(MEASURES, means, strict=True))
+        return dict(zip(self.measures, means, strict=True))
 
     def elapsed(self) -> float:
         """Seconds of work since the tick began, without the time between two runs."""
@@ -63,15 +64,12 @@ class Tick:
         }
 
 
-def append_line(path: Path, tick: Tick, position: Position, step: int) -> None:
-    """Add the tick's line to training.jsonl."""
+def append_line(path: Path, tick: Tick, step: int, place: Mapping[str, Any]) -> None:
+    """Add the tick's line to training.jsonl; `place` says where in the training it ends."""
     seconds = tick.elapsed()
     line = {
         "step": step,
-        "images": position.images,
-        "level": position.level,
-        "resolution": 4 * 2**position.level,
-        "fade": position.fade,
+        **place,
         **tick.means(),
         "seconds": seconds,
         "images_per_second": tick.images / max(seconds, 1e-9),
