@@ -9,12 +9,18 @@ import torch
 
 from rgi.errors import InputError
 from rgi.files import check_content, write_whole
+from rgi.models.autoencoder import Autoencoder, AutoencoderArchitecture
 from rgi.models.progressive import Architecture, Discriminator, Generator
 
 # What torch raises when a file's content is not what its name promises; text is run as a pickle.
 DAMAGED = (UnpicklingError, RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError)
 
-Network = TypeVar("Network", Generator, Discriminator)
+Network = TypeVar("Network", Generator, Discriminator, Autoencoder)
+ARCHITECTURES = {
+    Generator: Architecture,
+    Discriminator: Architecture,
+    Autoencoder: AutoencoderArchitecture,
+}
 
 
 def save_generator(path: Path, generator: Generator) -> None:
@@ -45,7 +51,21 @@ def load_discriminator(path: Path) -> Discriminator:
     return _load(path, Discriminator)
 
 
-def _save(path: Path, network: Generator | Discriminator) -> None:
+def save_autoencoder(path: Path, autoencoder: Autoencoder) -> None:
+    """Write an autoencoder and its architecture, whole or not at all."""
+    _save(path, autoencoder)
+
+
+def load_autoencoder(path: Path) -> Autoencoder:
+    """Read an autoencoder onto the CPU, in eval() mode.
+
+    Raises:
+        InputError: the file is missing, damaged or holds something else.
+    """
+    return _load(path, Autoencoder)
+
+
+def _save(path: Path, network: Generator | Discriminator | Autoencoder) -> None:
     content = {
         "network": type(network).__name__,
         "architecture": asdict(network.architecture),
@@ -61,7 +81,7 @@ def _load(path: Path, kind: type[Network]) -> Network:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = content["network"]
         if found == kind.__name__:
-            network = kind(Architecture(**content["architecture"]))
+            network = kind(ARCHITECTURES[kind](**content["architecture"]))
             network.load_state_dict(content["weights"])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
