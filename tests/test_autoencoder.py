@@ -188,8 +188,8 @@ def test_a_file_holds_the_same_autoencoder(kind, tmp_path):
 
 def test_a_file_of_another_network_is_refused(tmp_path):
     save_generator(tmp_path / "generator.pt", Generator(Architecture(8, 1, 4, (4, 4))))
-    with pytest.raises(InputError, match="holds a Generator; expected a Autoencoder"):
+    with pytest.raises(InputError, match="holds the network Generator; expected Autoencoder"):
         load_autoencoder(tmp_path / "generator.pt")
     save_autoencoder(tmp_path / "autoencoder.pt", small("vae"))
-    with pytest.raises(InputError, match="holds a Autoencoder; expected a Generator"):
+    with pytest.raises(InputError, match="holds the network Autoencoder; expected Generator"):
         load_generator(tmp_path / "autoencoder.pt")

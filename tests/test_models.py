@@ -233,7 +233,7 @@ def test_unusable_files_are_named(tmp_path):
     with pytest.raises(InputError, match="generator.pt: no such file"):
         load_generator(path)
     save_discriminator(path, Discriminator(SMALL))
-    with pytest.raises(InputError, match="holds a Discriminator"):
+    with pytest.raises(InputError, match="holds the network Discriminator"):
         load_generator(path)
     path.with_name(f".{path.name}.sha256").unlink()
     content = path.read_bytes()

@@ -94,5 +94,5 @@ def _load(path: Path, kind: type[Network]) -> Network:
             "what a training wrote"
         ) from None
     if found != kind.__name__:
-        raise InputError(f"{path}: holds a {found}; expected a {kind.__name__}")
+        raise InputError(f"{path}: holds the network {found}; expected {kind.__name__}")
     return network.eval()

@@ -12,6 +12,7 @@ class Purpose(IntEnum):
     DISCRIMINATOR = 1
     SAMPLES = 2
     STEP = 3
+    AUTOENCODER = 4
 
 
 def derive_seed(seed: int, purpose: Purpose, step: int = 0) -> int:
