@@ -18,8 +18,11 @@ from config_reading import read_experiment  # noqa: E402
 
 from rgi.errors import InputError  # noqa: E402
 from rgi.inversion.methods import configured  # noqa: E402
+from rgi.models import AutoencoderArchitecture  # noqa: E402
+from rgi.models.autoencoder import SMALLEST  # noqa: E402
 from rgi.models.progressive import GROUP  # noqa: E402
 from rgi.reporting.published import published_lambda  # noqa: E402
+from rgi.training import AutoencoderSettings, read_autoencoder  # noqa: E402
 
 # Cases that the default config lacks and some of the mistakes below need.
 CASES = {
@@ -36,6 +39,11 @@ SOLVER = {
 # (what is wrong, where, the bad value, words of the message)
 NAN = float("nan")
 ANOMALY = {"datasets": ["digits"], "cases": ["block"], "methods": ["rgi", "median"]}
+AUTOENCODER = {"widths": [8, 8], "window": 7}
+PROJECTED = {
+    "methods": {"vae-grad": {"family": "projection", "lam": [0.05]}},
+    "tables": {"anomaly-detection": ANOMALY | {"methods": ["vae-grad"]}},
+}
 BAD = [
     ("unknown key", "sede", 1, r"'sede' was unexpected\); allowed: seed, device"),
     ("typo in a nested key", "datasets.digits.resolutoin", 16, "datasets.digits: .*resolutoin"),
@@ -146,6 +154,33 @@ BAD = [
         "18 .* multiples of 4, 4 for",
     ),
     ("a batch not shared out", "gpus", 8, "batch: 16 is not allowed; allowed: multiples of 32"),
+    ("autoencoder of no data set", "autoencoders.digit", {"vae": AUTOENCODER}, "allowed: digits"),
+    ("unknown autoencoder", "autoencoders.digits.ae", AUTOENCODER, "'ae' .* allowed: l2-ae, dsae"),
+    (
+        "an autoencoder for larger images",
+        "autoencoders.digits.vae",
+        AUTOENCODER | {"widths": [8, 8, 8]},
+        "digits.vae.widths: .* at most 2 numbers for 16 pixels, so that 4 are left",
+    ),
+    (
+        "a window larger than a crop",
+        "autoencoders.digits.vae",
+        {"widths": [8], "window": 9, "crop": 8},
+        "digits.vae.window: 9 is not allowed; allowed: at most 8",
+    ),
+    ("a crop of more than there is", "autoencoders.digits.vae.crop", 32, "vae.crop: 32 .* most 16"),
+    (
+        "a projection without lambda",
+        "methods.vae-grad",
+        {"family": "projection"},
+        "vae-grad needs a grid",
+    ),
+    (
+        "a reconstruction with steps",
+        "methods.vae",
+        {"family": "projection", "settings": {"steps": 9}},
+        "vae: setting 'steps' is unknown; allowed: batch",
+    ),
     ("generator of no data set", "generators.digit", {"latent_dim": 8, "widths": [8, 8]}, "digit"),
     ("block larger than the image", "cases.block.size", 60, "at most 16"),
     ("unknown corruption", "cases.block.corruption", "blok", "'blok' is not one of"),
@@ -576,6 +611,52 @@ def test_table_2_at_the_paper_s_scale_has_the_paper_s_schedules(config):
     assert rgi.stages == ((1, 2000),) and r_rgi.stages == ((1, 500),)
     assert r_rgi.weights_iterations == 1500 and r_rgi.weights_learning_rate == 1e-5
     assert {m.explore_lam for m in (rgi, r_rgi)} == {m.critic_weight for m in (rgi, r_rgi)} == {0}
+
+
+def projecting(config):
+    """An experiment of projections alone."""
+    changed = merged(config, copy.deepcopy(PROJECTED))
+    changed["tables"] |= {"inpainting": None, "simulation": None}
+    return changed
+
+
+def test_a_projection_needs_its_autoencoder_and_no_generator(config):
+    changed = projecting(config)
+    del changed["generators"]["digits"]
+    with pytest.raises(
+        InputError, match="autoencoders.digits: no entry 'vae', which method 'vae-grad'"
+    ):
+        read_experiment(copy.deepcopy(changed), "own.yaml")
+    changed["autoencoders"] = {"digits": {"vae": AUTOENCODER}}
+    experiment = read_experiment(changed, "own.yaml")
+    made = "results/autoencoders/digits/vae/autoencoder.pt"
+    assert experiment.autoencoder("digits", "vae-grad") == made
+    changed["tables"]["anomaly-detection"]["methods"] = ["vae-grad", "rgi"]
+    with pytest.raises(InputError, match="generators: no entry for data set 'digits'"):
+        read_experiment(changed, "own.yaml")
+
+
+def test_a_projection_is_given_the_mask_where_it_is_told_so(config):
+    changed = projecting(config)
+    entry = {"family": "projection", "lam": [0, 0.05]}
+    changed["methods"] |= {"vae-grad-with-mask": entry, "told": entry | {"preset": "dsae-grad"}}
+    changed["autoencoders"] = {"digits": {"vae": AUTOENCODER}}
+    methods = read_experiment(changed, "own.yaml").methods
+    assert [methods[name].mask for name in ("vae-grad", "vae-grad-with-mask")] == ["none", "given"]
+    assert methods["told"].lams == ("0", "0.05")
+
+
+def test_the_smallest_features_of_an_autoencoder_are_those_of_the_library():
+    assert config_checks.SMALLEST == SMALLEST
+
+
+def test_the_schema_s_defaults_of_an_autoencoder_are_the_library_s():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    entry = {
+        key: value["default"] for key, value in schema["$defs"]["autoencoder"]["properties"].items()
+    }
+    found = read_autoencoder("vae", entry, resolution=128, channels=3)
+    assert found == (AutoencoderArchitecture("vae", 128, 3), AutoencoderSettings())
 
 
 def test_detectors_need_a_metric_of_maps(config):

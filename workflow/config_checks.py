@@ -15,6 +15,7 @@ from rgi.inversion.methods import configured
 
 NAMED = ("datasets", "cases", "methods")  # parts of a config of which a table names some
 GROUP = 4  # rgi.models.progressive.GROUP, without waiting for torch
+SMALLEST = 4  # rgi.models.autoencoder.SMALLEST, likewise
 
 
 def check(experiment: Experiment, source: str) -> None:
@@ -25,6 +26,7 @@ def check(experiment: Experiment, source: str) -> None:
     """
     config = experiment.config
     _check_generators(config, source)
+    _check_autoencoders(config, source)
     for name in config["datasets"]:
         _check_dataset(config, name, source)
         _check_unpacked(experiment, name, source)
@@ -56,6 +58,32 @@ def _check_generators(config: Mapping[str, Any], source: str) -> None:
                 f"{levels} numbers, one per level from 4 x 4 to the data set's resolution",
             )
         _check_batch(config, name, source)
+
+
+def _check_autoencoders(config: Mapping[str, Any], source: str) -> None:
+    for dataset, kinds in config["autoencoders"].items():
+        if dataset not in config["datasets"]:
+            names = ", ".join(config["datasets"])
+            raise not_allowed(source, ("autoencoders", dataset), dataset, names)
+        resolution = config["datasets"][dataset]["resolution"]
+        for kind, entry in kinds.items():
+            _check_autoencoder(entry, resolution, ("autoencoders", dataset, kind), source)
+
+
+def _check_autoencoder(
+    entry: Mapping[str, Any], resolution: int, path: tuple[str, ...], source: str
+) -> None:
+    """What an autoencoder sees of an image can be halved and holds DSSIM's window."""
+    side = entry["crop"] or resolution
+    if side > resolution:
+        allowed = f"at most {resolution}, the data set's resolution"
+        raise not_allowed(source, (*path, "crop"), side, allowed)
+    most = (side // SMALLEST).bit_length() - 1
+    if len(entry["widths"]) > most:
+        allowed = f"at most {most} numbers for {side} pixels, so that {SMALLEST} are left"
+        raise not_allowed(source, (*path, "widths"), entry["widths"], allowed)
+    if entry["window"] > side:
+        raise not_allowed(source, (*path, "window"), entry["window"], f"at most {side}")
 
 
 def _check_import(entry: Mapping[str, Any], name: str, source: str) -> None:
@@ -204,8 +232,7 @@ def _check_tables(experiment: Experiment, source: str) -> None:
         table = config["tables"][name]
         _check_names(config, name, source)
         for dataset in table.get("datasets") or [table["dataset"]]:
-            if dataset not in config["generators"]:
-                raise InputError(f"{source}: generators: no entry for data set {dataset!r}")
+            _check_trained(experiment, name, dataset, source)
             for case in table.get("cases") or [table["case"]]:
                 _check_block(experiment, dataset, case, source)
                 if name in ("inpainting", "anomaly-detection"):
@@ -219,6 +246,25 @@ def _check_tables(experiment: Experiment, source: str) -> None:
     for name, check in checks.items():
         if config["tables"][name] is not None:
             check(experiment, config["tables"][name], source)
+
+
+def _check_trained(experiment: Experiment, table: str, dataset: str, source: str) -> None:
+    """The networks that a table's methods need have an entry."""
+    config = experiment.config
+    # A solver table has lines, whose methods all invert; whether they exist is checked with them.
+    methods = config["tables"][table].get("methods", ())
+    generated = table in ("solver", "simulation") or any(
+        experiment.methods[m].family == "inversion" for m in methods
+    )
+    if generated and dataset not in config["generators"]:
+        raise InputError(f"{source}: generators: no entry for data set {dataset!r}")
+    for method in methods:
+        kind = experiment.autoencoder_kind(method)
+        if kind is not None and kind not in config["autoencoders"].get(dataset, {}):
+            raise InputError(
+                f"{source}: autoencoders.{dataset}: no entry {kind!r}, which method {method!r} "
+                "needs"
+            )
 
 
 def _check_names(config: Mapping[str, Any], table: str, source: str) -> None:

@@ -13,6 +13,7 @@ from rgi.baselines import FILTERS, LOW_RANK
 from rgi.baselines.detectors import read_detector
 from rgi.errors import InputError
 from rgi.inversion.methods import configured
+from rgi.projection.methods import configured as configured_projection
 from rgi.settings import read_settings
 
 PRESETS = {"filters": FILTERS, "low-rank": LOW_RANK}  # families whose methods are listed by name
@@ -88,6 +89,9 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
                 known.finds_mask,
                 known.has_lambda,
             )
+        elif entry["family"] == "projection":
+            projecting = configured_projection(preset, settings)
+            needs_mask, has_lambda = projecting.needs_mask, projecting.has_lambda
         elif entry["family"] in PRESETS:
             presets = PRESETS[entry["family"]]
             if preset not in presets:

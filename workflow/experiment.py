@@ -11,6 +11,7 @@ from typing import Any
 from rgi.corruption import library_hash
 from rgi.data import PUBLICATIONS, companions, unpacked_name
 from rgi.data.downloads import OTHER_BYTES
+from rgi.projection.methods import METHODS as PROJECTIONS
 from rgi.reporting.published import is_as_published
 
 
@@ -258,6 +259,15 @@ class Experiment:
         entry = self.imported(dataset)
         alone = entry and entry["format"] == "rgi" and "discriminator" not in entry
         return [] if alone else [f"results/generators/{dataset}/discriminator.pt"]
+
+    def autoencoder_kind(self, method: str) -> str | None:
+        """The kind of autoencoder that a method projects on, if it does."""
+        found = self.methods[method]
+        return PROJECTIONS[found.preset].autoencoder if found.family == "projection" else None
+
+    def autoencoder(self, dataset: str, method: str) -> str:
+        """The file of the autoencoder that a method projects on."""
+        return f"results/autoencoders/{dataset}/{self.autoencoder_kind(method)}/autoencoder.pt"
 
     def weights(self, dataset: str) -> dict[str, str]:
         """The file of each imported network: the user's own, or one that is downloaded."""

@@ -67,7 +67,7 @@ def read_autoencoder(
         raise InputError(
             f"autoencoders: {kind}: unknown key {unknown[0]!r}; allowed: {', '.join(allowed)}"
         )
-    crop = entry.get("crop", resolution)
+    crop = resolution if entry.get("crop") is None else entry["crop"]
     if not isinstance(crop, int) or not 0 < crop <= resolution or resolution % crop:
         raise InputError(
             f"autoencoders: {kind}: crop: {crop!r}; allowed: what divides the images' {resolution} "
