@@ -692,6 +692,7 @@ TABLES_OF = {
     "btad-03": {"anomaly-detection"},
     "cars-small": {"inpainting"},
     "celeba-small": {"inpainting"},
+    "energy-projection": {"inpainting", "anomaly-detection"},
     "magnetic-tile": {"anomaly-detection"},
     "own-images": {"inpainting"},
     "paper": {"inpainting", "anomaly-detection", "simulation"},
@@ -799,7 +800,7 @@ def test_the_papers_numbers_do_not_stand_beside_another_data_set_of_the_name(
     settings["datasets"][dataset] |= change
     if "resolution" in change:
         settings["generators"][dataset] = {"latent_dim": 8, "widths": [8] * 5}
-    rows = read_experiment(settings, "paper").as_published()
+    rows = read_experiment(settings, "paper").as_published("inpainting")
     assert len(rows) == 4
     assert not [row for row in rows if row.startswith(dataset)]
 
@@ -808,7 +809,7 @@ def test_a_copy_of_the_publishers_files_is_the_papers_data_set(config, tmp_path)
     overlay = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
     settings = merged(config, overlay)
     settings["datasets"]["celeba"]["archive"] = str(tmp_path)
-    assert len(read_experiment(settings, "paper").as_published()) == 6
+    assert len(read_experiment(settings, "paper").as_published("inpainting")) == 6
 
 
 def test_the_papers_experiment_is_set_up_as_published(config):
@@ -816,7 +817,9 @@ def test_the_papers_experiment_is_set_up_as_published(config):
     overlay = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
     experiment = read_experiment(merged(config, overlay), "paper")
     sets, cases = ("celeba", "cars", "lsun-bedroom"), ("block", "random")
-    assert experiment.as_published() == [f"{name}/{case}" for name in sets for case in cases]
+    assert experiment.as_published("inpainting") == [
+        f"{name}/{case}" for name in sets for case in cases
+    ]
     for name in ("rgi", "r-rgi"):
         grid = {float(lam) for lam in experiment.methods[name].lams}
         chosen = {

@@ -14,6 +14,7 @@ from rgi.errors import InputError
 from rgi.evaluation.detection import Maps, detect, read_summary, write_detection
 from rgi.evaluation.scoring import read_scores, write_scores
 from rgi.evaluation.selection import assign_folds, at_edge, select_lambda, write_selection
+from rgi.reporting import published
 from rgi.reporting.layout import (
     Block,
     Cell,
@@ -256,6 +257,57 @@ def test_the_anomaly_table_holds_what_was_detected_in_every_case(folder, scored,
     pd.testing.assert_frame_equal(rows[own.columns].reset_index(drop=True), own)
     assert len(table) == 4 * len(own)
     assert table["published"].isna().all()
+
+
+def test_the_pooled_auroc_of_a_projection_stands_beside_the_paper_s(scored, request_, monkeypatch):
+    monkeypatch.setitem(published._PROJECTED, "celeba", (0.5,) * 8)
+    monkeypatch.setattr(published, "PROJECTIONS", ("rgi", *published.PROJECTIONS[1:]))
+    table = anomaly_table(scored, request_)
+    known = table[table["published"].notna()]
+    columns = ["dataset", "case", "method", "kind", "metric", "statistic", "published"]
+    expected = ["celeba", "block", "rgi", "all", "auroc", "pooled", 0.5]
+    assert known[columns].to_numpy().tolist() == [expected]
+
+
+def test_the_paper_s_gain_of_projections_is_the_one_that_it_states():
+    """Its table's mean improvement over the autoencoders is 9.52%, one by one."""
+    gains = [
+        after / before - 1
+        for row in published._PROJECTED.values()
+        for before, after in zip(row[::2], row[1::2], strict=True)
+    ]
+    assert len(gains) == 15 * 4
+    assert 100 * np.mean(gains) == pytest.approx(9.52, abs=0.05)
+
+
+NUTS = {
+    "source": "mvtec-ad",
+    "category": "metal_nut",
+    "part": "defects",
+    "crop": "whole",
+    "resolution": 128,
+    "test": 93,
+    "normal": 22,
+}
+
+
+def test_a_whole_category_of_mvtec_ad_is_the_paper_s():
+    given = {"corruption": "given"}
+    assert published.projected_auroc("metal-nut", "vae-grad") == 0.907
+    assert published.projected_auroc("metal-nut", "rgi") is None
+    assert published.projected_auroc("brick", "vae-grad") is None
+    assert published.is_projected_as_published("metal-nut", NUTS, given)
+    for change in (
+        {"test": 92},
+        {"normal": 0},
+        {"part": "clean"},
+        {"resolution": 64},
+        {"train": 9},
+    ):
+        assert not published.is_projected_as_published("metal-nut", NUTS | change, given)
+    assert not published.is_projected_as_published("nuts", NUTS, given)
+    assert not published.is_projected_as_published("metal-nut", NUTS, {"corruption": "crack"})
+    assert not published.is_projected_as_published("brick", {"source": "brick"}, given)
 
 
 def test_table_2_has_dice_first_and_a_row_per_kind(scored, request_):

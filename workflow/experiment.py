@@ -12,7 +12,7 @@ from rgi.corruption import library_hash
 from rgi.data import PUBLICATIONS, companions, unpacked_name
 from rgi.data.downloads import OTHER_BYTES
 from rgi.projection.methods import METHODS as PROJECTIONS
-from rgi.reporting.published import is_as_published
+from rgi.reporting.published import is_as_published, is_projected_as_published
 
 
 @dataclass(frozen=True)
@@ -147,15 +147,20 @@ class Experiment:
             "images": self.config["tables"]["simulation"]["images"],
         }
 
-    def as_published(self) -> list[str]:
-        """The `dataset/case` of the inpainting table that are set up as in the RGI paper."""
-        table, datasets = self.config["tables"], self.config["datasets"]
+    def as_published(self, table: str) -> list[str]:
+        """The `dataset/case` of a table that are set up as in the paper whose numbers it shows."""
+        if table not in ("inpainting", "anomaly-detection"):
+            return []
+        places = dict.fromkeys(row[:2] for row in self.rows(table))
         return [
-            f"{dataset}/{case}"
-            for dataset in table["inpainting"]["datasets"]
-            for case in table["inpainting"]["cases"]
-            if is_as_published(dataset, datasets[dataset], case, self.case(dataset, case))
+            f"{dataset}/{case}" for dataset, case in places if self._as_in(table, dataset, case)
         ]
+
+    def _as_in(self, table: str, dataset: str, case: str) -> bool:
+        entry, settings = self.config["datasets"][dataset], self.case(dataset, case)
+        if table == "inpainting":
+            return is_as_published(dataset, entry, case, settings)
+        return is_projected_as_published(dataset, entry, settings)
 
     def images(self, dataset: str, case: str) -> int:
         """How many images a case holds."""

@@ -12,6 +12,7 @@ from rgi.evaluation.intervals import STATISTICS, Statistic, root_mean_square, su
 from rgi.evaluation.metrics import METRICS
 from rgi.evaluation.scoring import COST_METRICS, groups_of, read_scores
 from rgi.evaluation.selection import (
+    ALL,
     at_edge,
     chosen_lambda,
     held_out,
@@ -19,7 +20,7 @@ from rgi.evaluation.selection import (
     reference_lambda,
 )
 from rgi.files import write_whole
-from rgi.reporting.published import published_value
+from rgi.reporting.published import projected_auroc, published_value
 
 COLUMNS = [
     "dataset",
@@ -56,7 +57,7 @@ WITH_RMS = {**STATISTICS, "rms": root_mean_square}
 class Request:
     """The rows of a table: every method on every case of every data set.
 
-    `as_published` names the dataset/case that are set up as in the RGI paper. A solver table also
+    `as_published` names the dataset/case that are set up as in a paper. A solver table also
     has `lines`, each a name and its methods in the order of their budgets, and the one lambda `lam`
     at which their objectives are compared.
     """
@@ -112,8 +113,8 @@ def inpainting_table(scored: Scored, request: Request) -> pd.DataFrame:
 def anomaly_table(scored: Scored, request: Request) -> pd.DataFrame:
     """Held-out Dice, pooled curves' areas and the background's PSNR, per kind of defect and of all.
 
-    The paper's table 2 is on images and with a generator of its own, so that no number of it is
-    comparable.
+    Beside the pooled AUROC of all kinds stands what the paper on projections has of it. Table 2 of
+    the RGI paper is on images and with a generator of its own, so that no number is comparable.
 
     Returns:
         A table with `ANOMALY_COLUMNS`, see `rgi.evaluation.detection.Detection`; `edge` is yes
@@ -128,7 +129,12 @@ def anomaly_table(scored: Scored, request: Request) -> pd.DataFrame:
         tried = read_scores(scored.scores / dataset / case / f"{method}.csv")["lam"].unique()
         edge = ["yes" if at_edge(lam, tried) else "no" for lam in summary["lam"]]
         keys = {"dataset": dataset, "case": case, "method": method}
-        tables.append(summary.assign(**keys, published=None, edge=edge))
+        paper = None
+        if f"{dataset}/{case}" in request.as_published:
+            paper = projected_auroc(dataset, method)
+        of = summary[["kind", "metric", "statistic"]].eq([ALL, "auroc", "pooled"]).all(axis=1)
+        published = [paper if own else None for own in of]
+        tables.append(summary.assign(**keys, published=published, edge=edge))
     return pd.concat(tables, ignore_index=True)[ANOMALY_COLUMNS]
 
 

@@ -74,11 +74,9 @@ rule table:
         tables=lambda wildcards: [
             f"--table={as_json(experiment.table(about))}" for about in ABOUT[wildcards.table]
         ],
-        published=lambda wildcards: (
-            [f"--as-published={row}" for row in experiment.as_published()]
-            if wildcards.table == "inpainting"
-            else []
-        ),
+        published=lambda wildcards: [
+            f"--as-published={row}" for row in experiment.as_published(wildcards.table)
+        ],
         folds=config["folds"],
         seed=config["seed"],
     shell:

@@ -25,7 +25,7 @@ def main(
     output_md: Annotated[Path, typer.Option(help="Markdown")],
     output_tex: Annotated[Path, typer.Option(help="LaTeX, package booktabs")],
     as_published: Annotated[
-        list[str] | None, typer.Option(help="dataset/case set up as in the RGI paper; repeated")
+        list[str] | None, typer.Option(help="dataset/case set up as in a paper; repeated")
     ] = None,
 ) -> None:
     """Read what was scored, selected and detected; write the table as CSV, Markdown and LaTeX.
