@@ -118,6 +118,7 @@ def test_initial_weights_keep_the_size_of_features():
         ({"widths": (8, 8, 8)}, "widths: .*as many as the resolution 16 can be halved"),
         ({"window": 8}, "window: 8; allowed: odd"),
         ({"window": 17}, "window: 17"),
+        ({"deviation": 0.0}, "deviation: 0.0; allowed: above 0"),
     ],
 )
 def test_an_impossible_architecture_is_refused(change, message):
@@ -159,6 +160,18 @@ def test_the_divergence_and_the_evidence_are_those_of_torch_s_distributions():
     pixels = torch.distributions.Normal(decoded, math.exp(-0.7))
     expected = divergence - pixels.log_prob(images).sum((1, 2, 3))
     torch.testing.assert_close(evidence_loss(autoencoder, images, noise)[0], expected)
+
+
+def test_a_fixed_deviation_is_that_of_the_decoder_s_pixels():
+    autoencoder, images, noise = (
+        small("vae", deviation=0.25),
+        uniform(3, 1, 16, 16),
+        torch.zeros(3, 5),
+    )
+    pixels = torch.distributions.Normal(autoencoder(images), 0.25)
+    loss, _, divergence = evidence_loss(autoencoder, images, noise)
+    expected = divergence - pixels.log_prob(images).sum((1, 2, 3))
+    torch.testing.assert_close(loss, expected)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in VARIATIONAL])

@@ -7,7 +7,7 @@ kinds differ in what the reconstruction is judged by, and in whether the latent 
 |---|---|---|
 | l2-ae | vector | ||x - f(x)||^2 |
 | dsae | vector | sum of DSSIM(x, f(x)) (Bergmann et al. 2018) |
-| vae | N(mean, diag) | ||x - f(x)||^2 / 2: decoder covariance fixed to the identity |
+| vae | N(mean, diag) | ||x - f(x)||^2 / (2 deviation^2): decoder covariance fixed |
 | gamma-vae | N(mean, diag) | ||x - f(x)||^2 / (2 gamma^2), gamma learned (Dai & Wipf 2019) |
 
 Images are in [0, 1] here, unlike elsewhere: a unit variance is one of something.
@@ -45,6 +45,10 @@ class AutoencoderArchitecture:
     latent_dim: int = 100
     widths: tuple[int, ...] = (32, 32, 64, 128)  # feature maps after each halving of the side
     window: int = 11  # side of DSSIM's window in pixels, odd
+    # Of a pixel in the vae's decoder: 1 is the paper's identity at 128 x 128. Smaller images have
+    # fewer pixels to outweigh the KL, so that the latent may collapse; resolution / 128 keeps the
+    # balance.
+    deviation: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -65,6 +69,9 @@ class AutoencoderArchitecture:
             raise InputError(
                 f"window: {self.window}; allowed: odd, from 3 to the resolution {self.resolution}"
             )
+
+        if not 0 < self.deviation < math.inf:
+            raise InputError(f"deviation: {self.deviation}; allowed: above 0")
 
     @property
     def side(self) -> int:
@@ -106,10 +113,11 @@ class Autoencoder(nn.Module):
 
     @property
     def variance(self) -> Tensor:
-        """The decoder's variance of a pixel: gamma^2 where it is learned, else 1."""
+        """The decoder's variance of a pixel: fixed or learned; 1 where there is none."""
         if self.architecture.kind == "gamma-vae":
             return (2 * self.log_gamma).exp()
-        return self.training_losses.new_ones(())
+        fixed = self.architecture.deviation**2 if self.architecture.kind == "vae" else 1.0
+        return self.training_losses.new_full((), fixed)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """N x C x H x W in [0, 1] -> mean and log variance of the latent, N x d; None without."""

@@ -33,7 +33,7 @@ class Method:
     steps: int = 0  # at most, of each image
     update: Update = "energy"
     # The plain step of eq. 5 is learning_rate x variance x gradient, with the decoder's variance of
-    # a pixel: 1 but in the gamma-VAE, where 0.5 would diverge as soon as gamma^2 < 0.25.
+    # a pixel: 1 in the paper but for the gamma-VAE, where 0.5 diverges as soon as gamma^2 < 0.25.
     solver: Literal["gradient", "adam"] = "gradient"
     learning_rate: float = 0.5
     # An image stops where L_r is at most this quantile of the training images' (0: the smallest; 1

@@ -8,7 +8,7 @@ from rgi.errors import InputError
 from rgi.models import AutoencoderArchitecture
 from rgi.settings import read_settings
 
-SHAPE = ("latent_dim", "widths", "window")  # what an entry says of the architecture
+SHAPE = ("latent_dim", "widths", "window", "deviation")  # what an entry says of the architecture
 
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "images_shown": (lambda value: value >= 1, "at least 1"),
@@ -53,8 +53,8 @@ def read_autoencoder(
 
     Args:
         kind: l2-ae, dsae, vae or gamma-vae.
-        entry: any of latent_dim, widths, window, AutoencoderSettings' fields, and `crop`, the side
-            in pixels of the random crops that a texture's images are seen in.
+        entry: any of SHAPE, AutoencoderSettings' fields, and `crop`, the side in pixels of the
+            random crops that a texture's images are seen in.
         resolution: of the data set's images.
         channels: of the data set's images.
 
