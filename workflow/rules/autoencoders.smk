@@ -31,6 +31,6 @@ rule autoencoder:
         ),
         seed=config["seed"],
     shell:
-        "python $SCRIPTS/train_autoencoder.py --images {input:q} --kind {wildcards.autoencoder}"
+        "exec python $SCRIPTS/train_autoencoder.py --images {input:q} --kind {wildcards.autoencoder}"
         " --settings {params.settings:q} --seed {params.seed} --device {resources.device}"
         " --threads {threads} --directory {params.directory:q} > {log:q} 2>&1"
