@@ -21,8 +21,8 @@ def small(path: Path) -> Path:
     change = {
         "folds": 2,
         "shard_size": 8,
-        "datasets": {"brick": {"resolution": 16, "train": 64, "test": 8}},
-        "autoencoders": {"brick": dict.fromkeys(overlay["autoencoders"]["brick"], entry)},
+        "datasets": {"brick-32": {"resolution": 16, "train": 64, "test": 8}},
+        "autoencoders": {"brick-32": dict.fromkeys(overlay["autoencoders"]["brick-32"], entry)},
         "methods": {name: descends for name in overlay["methods"] if "-grad" in name[3:]},
         "tables": {
             "inpainting": {"cases": ["block"], "methods": FILLING},
@@ -51,8 +51,8 @@ def test_projections_go_through_the_same_rules_as_every_method(tmp_path):
     assert passes["vae-grad"] > 1
     assert (tmp_path / "reports/report.html").stat().st_size
 
-    case = np.load(tmp_path / "results/cases/brick/block.npz", allow_pickle=False)
-    folder = tmp_path / "results/restorations/brick/block/vae-grad-with-mask/0.05"
+    case = np.load(tmp_path / "results/cases/brick-32/block.npz", allow_pickle=False)
+    folder = tmp_path / "results/restorations/brick-32/block/vae-grad-with-mask/0.05"
     with np.load(folder / "0.npz", allow_pickle=False) as arrays:
         held = np.broadcast_to(~case["mask"][:, None], case["corrupted"].shape)
         np.testing.assert_allclose(arrays["restored"][held], case["corrupted"][held], atol=1e-6)
