@@ -49,15 +49,17 @@ def sources(tmp_path):
         + row.format(20.123, 0.2, "yes")
     )
     pictures = {}
-    for name in ("figures/restorations.png", "digits/preview.png", "digits/samples.png"):
+    sheets = ("digits/preview.png", "digits/samples.png", "digits/vae/samples.png")
+    for name in ("figures/restorations.png", *sheets):
         pictures[name] = tmp_path / name
-        pictures[name].parent.mkdir(exist_ok=True)
+        pictures[name].parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.zeros((40, 60), np.uint8)).save(pictures[name])
     return Sources(
         [tables / "cost.csv", tables / "lambda-sensitivity.csv"],
         [pictures["figures/restorations.png"]],
         [pictures["digits/preview.png"]],
         [pictures["digits/samples.png"]],
+        [pictures["digits/vae/samples.png"]],
     )
 
 
@@ -69,7 +71,7 @@ def page(tmp_path, sources):
 
 
 def test_it_needs_no_other_file_and_runs_nothing(page):
-    assert [uri[:22] for uri in page.attributes("src")] == ["data:image/png;base64,"] * 3
+    assert [uri[:22] for uri in page.attributes("src")] == ["data:image/png;base64,"] * 4
     assert all(href.startswith(("#", "data:,")) for href in page.attributes("href"))
     names = {tag for tag, _ in page.tags}
     assert not names & {"script", "iframe", "object", "embed", "base", "form"}
@@ -143,6 +145,7 @@ def test_the_script_writes_the_page(tmp_path, sources):
     command += [f"--figure={path}" for path in sources.figures]
     command += [f"--preview={path}" for path in sources.previews]
     command += [f"--samples={path}" for path in sources.samples]
+    command += [f"--reconstructions={path}" for path in sources.reconstructions]
     subprocess.run(command, check=True, capture_output=True)
 
     assert "Cost" in Page((tmp_path / "r.html").read_text()).text

@@ -253,9 +253,7 @@ def _check_trained(experiment: Experiment, table: str, dataset: str, source: str
     config = experiment.config
     # A solver table has lines, whose methods all invert; whether they exist is checked with them.
     methods = config["tables"][table].get("methods", ())
-    generated = table in ("solver", "simulation") or any(
-        experiment.methods[m].family == "inversion" for m in methods
-    )
+    generated = table == "solver" or any(experiment.needs_generator(table, m) for m in methods)
     if generated and dataset not in config["generators"]:
         raise InputError(f"{source}: generators: no entry for data set {dataset!r}")
     for method in methods:

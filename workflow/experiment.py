@@ -98,6 +98,26 @@ class Experiment:
             dict.fromkeys(d for name in self.tables() for d in self.table(name)["datasets"])
         )
 
+    def samples(self) -> dict[str, list[str]]:
+        """The sample sheets of the networks that the tables' methods need: GANs, autoencoders."""
+        rows = [(table, *row) for table in self.tables() for row in self.rows(table)]
+        generating = [d for t, d, _, m in rows if self.needs_generator(t, m)]
+        projecting = [
+            Path(self.autoencoder(d, m)) for _, d, _, m in rows if self.autoencoder_kind(m)
+        ]
+        return {
+            "generators": [
+                f"results/generators/{d}/samples.png" for d in dict.fromkeys(generating)
+            ],
+            "autoencoders": list(
+                dict.fromkeys(str(p.with_name("samples.png")) for p in projecting)
+            ),
+        }
+
+    def needs_generator(self, table: str, method: str) -> bool:
+        """Whether a generator is inverted, or makes the images of a simulation."""
+        return table == "simulation" or self.methods[method].family == "inversion"
+
     def training_series(self) -> list[list[str]]:
         """Data sets of the anomaly-detection table that differ in their training images alone."""
         table = self.config["tables"]["anomaly-detection"]

@@ -57,13 +57,15 @@ SHEET_WIDTH = 480
 @dataclass(frozen=True)
 class Sources:
     """The files the report shows; the stem of a table or figure is its name, the folder of a
-    preview or sample sheet is its data set.
+    preview or sample sheet is its data set, and that of reconstructions their autoencoder's kind,
+    in one of its data set.
     """
 
     tables: Sequence[Path]
     figures: Sequence[Path]
     previews: Sequence[Path]
     samples: Sequence[Path]
+    reconstructions: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -113,15 +115,29 @@ def write_report(path: Path, sources: Sources, config: Mapping[str, Any], comman
     )
     page = environment.get_template("report.html.jinja").render(
         topics=_topics(sources),
-        data=[_sheet(p, "The data", "Images of the data set {}.") for p in sources.previews],
+        data=[
+            _sheet(p, p.parent.name, "The data", "Images of the data set {}.")
+            for p in sources.previews
+        ],
         samples=[
             _sheet(
                 p,
+                p.parent.name,
                 "The generator",
                 "Images that the generator of {} draws from random latents. Where they do not "
                 "look like the data, no inversion can restore well.",
             )
             for p in sources.samples
+        ],
+        reconstructions=[
+            _sheet(
+                p,
+                p.parent.parent.name,
+                f"The autoencoder {p.parent.name}",
+                "Training images of {} and what the autoencoder makes of them. What it loses here, "
+                "it takes for a defect elsewhere.",
+            )
+            for p in sources.reconstructions
         ],
         settings=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         software=software(),
@@ -181,9 +197,8 @@ def _topic(name: str, table: Path | None, figure: Path | None) -> Topic:
     return Topic(name, TABLES[name].title, picture, TABLES[name].text, blocks)
 
 
-def _sheet(path: Path, title: str, text: str) -> Picture:
+def _sheet(path: Path, dataset: str, title: str, text: str) -> Picture:
     """A preview or sample sheet, enlarged by whole numbers since its pixels may be few."""
-    dataset = path.parent.name
     caption = Caption(f"{title}: {dataset}", text.format(dataset))
     scale = max(1, SHEET_WIDTH // _width(path))
     return _picture(path, caption, scale)

@@ -276,7 +276,8 @@ rule report:
         tables=expand("reports/tables/{name}.csv", name=ABOUT),
         figures=expand("reports/figures/{name}.png", name=ASKED_FIGURES),
         previews=expand("results/datasets/{dataset}/preview.png", dataset=experiment.datasets()),
-        samples=expand("results/generators/{dataset}/samples.png", dataset=experiment.datasets()),
+        samples=experiment.samples()["generators"],
+        reconstructions=experiment.samples()["autoencoders"],
     output:
         "reports/report.html",
     log:
@@ -296,7 +297,11 @@ rule report:
         figures=lambda wildcards, input: [f"--figure={path}" for path in input.figures],
         previews=lambda wildcards, input: [f"--preview={path}" for path in input.previews],
         samples=lambda wildcards, input: [f"--samples={path}" for path in input.samples],
+        reconstructions=lambda wildcards, input: [
+            f"--reconstructions={path}" for path in input.reconstructions
+        ],
     shell:
         "python $SCRIPTS/write_report.py --config {params.config:q} --command {params.command:q}"
         " {params.tables} {params.figures} {params.previews} {params.samples}"
+        " {params.reconstructions}"
         " --output {output:q} > {log:q} 2>&1"

@@ -22,11 +22,16 @@ def main(
     samples: Annotated[
         list[Path] | None, typer.Option(help="generators/{dataset}/samples.png; repeated")
     ] = None,
+    reconstructions: Annotated[
+        list[Path] | None, typer.Option(help="autoencoders/{dataset}/{kind}/samples.png; repeated")
+    ] = None,
 ) -> None:
     """Read tables and pictures, write one HTML page that needs no other file."""
     from rgi.reporting.report import Sources, write_report
 
-    sources = Sources(table or [], figure or [], preview or [], samples or [])
+    sources = Sources(
+        table or [], figure or [], preview or [], samples or [], reconstructions or []
+    )
     write_report(output, sources, parse_json(config, "--config"), command)
 
 
