@@ -677,6 +677,8 @@ def test_data_sets_that_differ_in_their_training_images_alone_are_a_series(confi
     config["tables"]["inpainting"]["datasets"] = ["brick", "brick-100", "brick-small"]
 
     assert read_experiment(config, "own.yaml").training_series() == [["brick", "brick-100"]]
+    config["autoencoders"] = {"brick": {"vae": AUTOENCODER}}
+    assert read_experiment(config, "own.yaml").training_series() == []
 
 
 def test_a_detector_that_restores_nothing_is_not_for_inpainting(config):

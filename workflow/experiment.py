@@ -124,7 +124,8 @@ class Experiment:
         alike: dict[str, list[str]] = {}
         for name in table["datasets"] if table else []:
             entry = {k: v for k, v in self.config["datasets"][name].items() if k != "train"}
-            alike.setdefault(as_json([entry, self.config["generators"].get(name)]), []).append(name)
+            networks = [self.config[of].get(name) for of in ("generators", "autoencoders")]
+            alike.setdefault(as_json([entry, *networks]), []).append(name)
         return [names for names in alike.values() if len(names) > 1]
 
     @cached_property

@@ -72,7 +72,7 @@ TABLES = {
         "scored, the next metric chooses on all images: mean over test images, with its 95% "
         "bootstrap interval over images, or groups of images that show the same thing, in "
         "brackets. Seconds depend on the machine and on what was restored together; passes through "
-        "the generator, those with gradient over all starts of an image, do not. The search for "
+        "the network, those with gradient over all starts of an image, do not. The search for "
         "lambda multiplies either by the number of lambdas tried, but where all lambdas explore "
         "together.",
     ),

@@ -49,6 +49,14 @@ _KNOWN = {
     "median": Look(SKY, "-", "h"),
     "total-variation": Look(SKY, "--", "d"),
     "non-local-means": Look(SKY, ":", "p"),
+    "l2-ae": Look(GREY, ":", "v"),
+    "l2-ae-grad": Look(GREY, "-", "v"),
+    "dsae": Look(GREEN, ":", "D"),
+    "dsae-grad": Look(GREEN, "-", "D"),
+    "vae": Look(PURPLE, ":", "P"),
+    "vae-grad": Look(PURPLE, "-", "P"),
+    "gamma-vae": Look(ORANGE, ":", "X"),
+    "gamma-vae-grad": Look(ORANGE, "-", "X"),
 }
 _OTHERS = [
     Look(colour, line, marker)

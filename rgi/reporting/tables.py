@@ -159,7 +159,7 @@ def simulation_table(scored: Scored, request: Request) -> pd.DataFrame:
 
 
 def cost_table(scored: Scored, request: Request) -> pd.DataFrame:
-    """Compute seconds and, where counted, generator passes per image.
+    """Compute seconds and, where counted, passes through the network per image.
 
     They are those of the method's reference lambda: the cost of one restoration, without the
     search for lambda.
