@@ -12,11 +12,13 @@ from rgi.corruption.cases import (
     save_case_preview,
 )
 from rgi.corruption.defects import Crack, IrregularDefect, MixedLarge, Scratch
+from rgi.corruption.degradations import DEGRADATIONS
 from rgi.corruption.fills import FILLS, Constant, MeanColour, Noise, Patch
 from rgi.corruption.library import Library, collect_masks, library_hash
 from rgi.corruption.masks import MASKS, Block, Irregular, RandomPixels
 
 __all__ = [
+    "DEGRADATIONS",
     "FILLS",
     "GIVEN",
     "MASKS",

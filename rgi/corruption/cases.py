@@ -16,7 +16,7 @@ from rgi.files import load_arrays, save_arrays
 from rgi.settings import choose, read_settings
 
 PREVIEWED = 8
-
+OPTIONAL = ("kind", "group", "observed", "operator")  # arrays of a case's file
 
 GIVEN = "given"  # the kind of corruption that the images came with
 
@@ -31,6 +31,9 @@ class Case:
     NaN where it is unknown: images whose corruption is real, see `given_case`. `kind`: unicode N,
     the kind of defect of each image where kinds are known; GOOD for an image without a defect.
     `group`: unicode N; images of one group are shots of the same thing; None: no two images are.
+    Where the degradation is a known operator (see `operators.observe`), `observed` is what was
+    measured, float32 N x K x h x w, `corrupted` a picture of that, and `operator` the settings from
+    which the operator is made again, as JSON.
     """
 
     clean: np.ndarray
@@ -39,6 +42,8 @@ class Case:
     index: np.ndarray
     kind: np.ndarray | None = None
     group: np.ndarray | None = None
+    observed: np.ndarray | None = None
+    operator: np.ndarray | None = None
 
 
 def read_corruption(values: Mapping[str, Any]) -> tuple[MaskSettings, FillSettings]:
@@ -60,7 +65,12 @@ def read_corruption(values: Mapping[str, Any]) -> tuple[MaskSettings, FillSettin
 
 def image_generator(seed: int, name: str, index: int) -> np.random.Generator:
     """Return the random numbers of one image in one case, whatever else is processed beside it."""
-    return np.random.default_rng([seed, zlib.crc32(name.encode()), index])
+    return np.random.default_rng([*case_seed(seed, name), index])
+
+
+def case_seed(seed: int, name: str) -> list[int]:
+    """Return the seed of what all images of one case share."""
+    return [seed, zlib.crc32(name.encode())]
 
 
 def make_case(
@@ -142,7 +152,7 @@ def load_case(path: Path) -> Case:
         InputError: the file is missing, damaged or lacks an array.
     """
     required = ("clean", "corrupted", "mask", "index")
-    return Case(**load_arrays(path, *required, optional=("kind", "group")))
+    return Case(**load_arrays(path, *required, optional=OPTIONAL))
 
 
 def save_case_preview(path: Path, case: Case) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from rgi.command import run
 from rgi.corruption import (
+    DEGRADATIONS,
     GIVEN,
     Case,
     given_case,
@@ -44,6 +45,7 @@ def main(
 
     Example of SETTINGS: '{"corruption": "block", "size": 6, "fill": {"kind": "noise"}}'. With
     '{"corruption": "given"}' the images are corrupted already, at MASKS; clean is NaN: unknown.
+    With '{"corruption": "super-resolution", "factor": 4}' what is observed is written, too.
     """
     values = parse_json(settings)
     values.pop("images", None)  # how many to generate when the entry is used for a simulation
@@ -52,11 +54,19 @@ def main(
         case = _take_given(values, shown, masks, kinds, groups)
     else:
         _refuse_given(masks=masks, kinds=kinds, groups=groups)
-        mask, fill = read_corruption(values)
-        case = make_case(shown, range(len(shown)), mask, fill, seed, name)
+        case = _corrupt(values, shown, seed, name)
     save_case(output, case)
     if preview is not None:
         save_case_preview(preview, case)
+
+
+def _corrupt(values: Mapping[str, Any], images: np.ndarray, seed: int, name: str) -> Case:
+    if values.get("corruption") in DEGRADATIONS:
+        from rgi.corruption.operators import observe, read_degradation  # torch is slow to start
+
+        return observe(images, read_degradation(values), seed, name)
+    mask, fill = read_corruption(values)
+    return make_case(images, range(len(images)), mask, fill, seed, name)
 
 
 def _take_given(
