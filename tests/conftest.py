@@ -7,3 +7,22 @@ import pytest
 @pytest.fixture
 def pictures():
     return np.random.default_rng(0).integers(0, 256, (20, 16, 16, 1), dtype=np.uint8)
+
+
+@pytest.fixture
+def random_backbone(tmp_path, monkeypatch):
+    """A torch cache whose SqueezeNet has random weights: the path, not the perception, counts."""
+    import torch
+    from torchvision.models import squeezenet1_1
+
+    from rgi.models.perceptual import _network
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        weights = squeezenet1_1().state_dict()
+    checkpoints = tmp_path / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    torch.save(weights, checkpoints / "squeezenet1_1-b8a52dc0.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    yield
+    _network.cache_clear()

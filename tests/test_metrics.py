@@ -1,5 +1,7 @@
 """Metrics agree with other implementations, and say what they cannot measure."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from rgi.errors import InputError
 from rgi.evaluation import METRICS, aupro, auroc, average_precision, dice, lpips, psnr, rmse, ssim
 from rgi.evaluation.metrics import pooled_aupro
-from rgi.evaluation.perceptual import _network
+from rgi.models.perceptual import perceptual_network
 
 
 @pytest.fixture
@@ -274,22 +276,6 @@ def test_every_metric_is_registered_under_its_name():
     ]
 
 
-@pytest.fixture
-def random_backbone(tmp_path, monkeypatch):
-    """A torch cache whose SqueezeNet has random weights: the path, not the perception, counts."""
-    from torchvision.models import squeezenet1_1
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        weights = squeezenet1_1().state_dict()
-    checkpoints = tmp_path / "hub" / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    torch.save(weights, checkpoints / "squeezenet1_1-b8a52dc0.pth")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    yield
-    _network.cache_clear()
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_lpips_tells_images_apart_whatever_their_size_and_channels(rng, random_backbone, channels):
     clean = images(rng, channels=channels, side=16)
@@ -311,6 +297,16 @@ def test_lpips_is_that_of_torchmetrics(rng, random_backbone):
     ]
 
     assert lpips(restored, clean).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_lpips_has_a_finite_gradient_where_the_network_is_blind(random_backbone):
+    """A backbone of zeros: every map is 0 after its ReLU, where a root has no slope."""
+    network = copy.deepcopy(perceptual_network())
+    for parameter in network.network.net.parameters():
+        parameter.zero_()
+    first = torch.rand(2, 1, 16, 16, requires_grad=True)
+    network(first, torch.zeros(2, 1, 16, 16)).sum().backward()
+    assert first.grad.isfinite().all()
 
 
 def test_lpips_without_its_backbone_names_the_file_and_the_way_out(tmp_path, monkeypatch):
