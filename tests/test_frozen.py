@@ -67,6 +67,20 @@ def test_frozen_generator_in_single_precision(resolution):
 
 
 @SIZES
+def test_a_frozen_generator_may_be_split_at_every_layer(resolution):
+    generator = network(Generator, resolution)
+    render, latents = frozen(generator), normal(5, generator.latent_dim)
+    images = render(latents)
+    assert len(render) == generator.architecture.levels + 1
+    for layer in range(1, len(render)):
+        features = render[:layer](latents)
+        width = generator.architecture.widths[layer - 1]
+        assert features.shape == (5, width, *2 * (4 * 2 ** (layer - 1),))
+        assert torch.equal(render[layer:](features), images)
+        assert torch.equal(render[layer:](features.contiguous()), images)
+
+
+@SIZES
 def test_frozen_critic_equals_the_discriminator(resolution):
     discriminator = network(Discriminator, resolution).double()
     images = normal(5, discriminator.channels, resolution, resolution).double()

@@ -5,7 +5,8 @@ Nothing is approximated; a result differs from the network's own by rounding alo
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +19,37 @@ from rgi.models.progressive import (
     EqualisedConv,
     EqualisedDense,
     Generator,
+    GeneratorBlock,
     pixel_norm,
 )
 
+Layer = Callable[[Tensor], Tensor]
 
-def frozen(generator: Generator) -> Callable[[Tensor], Tensor]:
+
+@dataclass(frozen=True)
+class Frozen:
+    """A generator G = g_n o ... o g_1 as the functions g_1 to g_n, one after the other.
+
+    g_1 makes features of 4 x 4 pixels of the latent, each further one doubles them, and g_n paints
+    the image. Slices are functions, too: [k:] makes images of the features that [:k] makes.
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __call__(self, variable: Tensor) -> Tensor:
+        """What the layers make of a latent N x d or features N x K x H x W."""
+        for layer in self.layers:
+            variable = layer(variable)
+        return variable
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, some: slice) -> Self:
+        return replace(self, layers=self.layers[some])
+
+
+def frozen(generator: Generator) -> Frozen:
     """The generator as a function of the latent; later changes of its weights have no effect.
 
     Weights are scaled once, not at every pass, and have no gradient; upsampling and the convolution
@@ -36,31 +63,52 @@ def frozen(generator: Generator) -> Callable[[Tensor], Tensor]:
     """
     if type(generator).forward is not Generator.forward:
         raise InputError(f"generator: {type(generator).__name__}; allowed: rgi.models.Generator")
+    layers = [_start(generator)]
+    layers += [_doubled(block) for block in generator.blocks]
+    layers.append(_painted(generator.to_rgb[-1]))
+    return Frozen(tuple(layers))
+
+
+def _start(generator: Generator) -> Layer:
     # A 1 x 1 convolution: MKL's product for F.linear rounds a row by its place in the batch for
     # some small latents (5 to 7, 9 to 11).
     weight, bias = _scaled(generator.dense)
     dense = weight[..., None, None], bias
     first = _scaled(generator.conv)
-    blocks = [
-        (_doubling(*_scaled(block.first)), _scaled(block.second)) for block in generator.blocks
-    ]
-    last = _scaled(generator.to_rgb[-1])
     layout = _layout(weight)
 
-    def render(latent: Tensor) -> Tensor:
+    def start(latent: Tensor) -> Tensor:
         features = F.conv2d(pixel_norm(latent)[..., None, None], *dense)
         features = features.reshape(len(latent), -1, 4, 4).contiguous(memory_format=layout)
         features = _LeakyNorm.apply(features)
-        features = _LeakyNorm.apply(F.conv2d(features, *first, padding=1))
-        for doubling, second in blocks:
-            features = F.conv_transpose2d(features, *doubling, stride=2, padding=1)
-            features = _LeakyNorm.apply(features)
-            features = _LeakyNorm.apply(F.conv2d(features, *second, padding=1))
-        raw = F.conv2d(features, *last).contiguous()
+        return _LeakyNorm.apply(F.conv2d(features, *first, padding=1))
+
+    return start
+
+
+def _doubled(block: GeneratorBlock) -> Layer:
+    doubling, second = _doubling(*_scaled(block.first)), _scaled(block.second)
+    layout = _layout(second[0])
+
+    def double(features: Tensor) -> Tensor:
+        features = features.contiguous(memory_format=layout)
+        features = F.conv_transpose2d(features, *doubling, stride=2, padding=1)
+        features = _LeakyNorm.apply(features)
+        return _LeakyNorm.apply(F.conv2d(features, *second, padding=1))
+
+    return double
+
+
+def _painted(to_rgb: EqualisedConv) -> Layer:
+    last = _scaled(to_rgb)
+    layout = _layout(last[0])
+
+    def paint(features: Tensor) -> Tensor:
+        raw = F.conv2d(features.contiguous(memory_format=layout), *last).contiguous()
         fixed = raw.detach()
         return fixed.clamp(-1, 1) + (raw - fixed)  # as Generator.forward: the gradient passes
 
-    return render
+    return paint
 
 
 def frozen_critic(discriminator: Discriminator) -> Discriminator:
