@@ -10,6 +10,15 @@ def pictures():
 
 
 @pytest.fixture
+def needed_backbone(name, request):
+    """The backbone of `random_backbone` for tests of methods by `name` that look through one."""
+    from rgi.inversion import METHODS
+
+    if METHODS[name].perceptual_weight:
+        request.getfixturevalue("random_backbone")
+
+
+@pytest.fixture
 def random_backbone(tmp_path, monkeypatch):
     """A torch cache whose SqueezeNet has random weights: the path, not the perception, counts."""
     import torch

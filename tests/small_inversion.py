@@ -2,6 +2,7 @@
 
 import torch
 
+from rgi.corruption.operators import Inpainting
 from rgi.inversion.problem import Problem
 from rgi.models import Architecture
 
@@ -16,6 +17,19 @@ def corrupt(generator):
     mask = torch.rand(5, 8, 8, generator=source) < 0.25
     noise = torch.rand(clean.shape, generator=source) * 2 - 1
     return torch.where(mask[:, None], noise, clean), mask, clean
+
+
+def shown(method, images, mask):
+    """What a method looks at, by the names of `invert`: images, or what is not under the mask."""
+    if method.needs_operator:
+        operator = Inpainting(mask)
+        return {"images": operator.forward(images), "operator": operator}
+    return {"images": images, "mask": mask if method.needs_mask else None}
+
+
+def short_rounds(method, steps):
+    """The method with so many steps in each of its rounds, if it has any."""
+    return tuple((layer, steps) for layer, _ in method.rounds)
 
 
 def stated(images, method, lam, discriminator=None):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_inversion import short_rounds, shown
 
 from rgi.inversion import METHODS, invert
 from rgi.inversion.descent import CHECK, begin, take_passes
@@ -36,21 +37,24 @@ def images(networks):
 def short(name):
     method = METHODS[name]
     stages = ((4, 10), (1, 60)) if method.profile else ((1, 60),)
-    return replace(method, pool=64, stages=stages, weights_iterations=10 * method.learns_weights)
+    weights, rounds = 10 * method.learns_weights, short_rounds(method, 20)
+    return replace(method, pool=64, stages=stages, rounds=rounds, weights_iterations=weights)
 
 
+@pytest.mark.usefixtures("needed_backbone")
 @pytest.mark.parametrize("name", METHODS)
 def test_a_gpu_restores_as_a_cpu_does(name, networks, images):
     method = short(name)
     found = {}
     for device in ("cpu", "cuda"):
         generator, discriminator = (network.to(device) for network in networks)
+        seen = shown(method, images, torch.zeros(6, 16, 16, dtype=torch.bool))
         restoration = invert(
-            images,
+            seen.pop("images"),
             generator,
             method,
             0.1 if method.has_lambda else None,
-            mask=torch.zeros(6, 16, 16, dtype=torch.bool) if method.needs_mask else None,
+            **seen,
             discriminator=discriminator if method.needs_discriminator else None,
         )
         error = (restoration.restored - images).square().mean((1, 2, 3))

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 from short_training import SHORT, SMALL, lines, same_weights, start
-from small_inversion import ARCHITECTURE, corrupt
+from small_inversion import ARCHITECTURE, corrupt, short_rounds, shown
 
 from rgi import files
+from rgi.corruption.operators import Inpainting
 from rgi.files import load_arrays
 from rgi.interruption import NOT_FINISHED, Interrupted, StopRequest, stop_requests
-from rgi.inversion import METHODS, Checkpoint, invert_grid, progress
+from rgi.inversion import METHODS, Checkpoint, descent, invert_grid, progress
 from rgi.inversion import weights as tuning
 from rgi.models import Discriminator, Generator, save_discriminator, save_generator
 
@@ -49,22 +50,24 @@ def short(name):
     """Every kind of step, several times."""
     method = METHODS[name]
     stages = ((4, 14), (2, 12)) if method.profile else ((2, 24),)
-    return replace(method, pool=24, batch=8, stages=stages, weights_iterations=3 * _learns(name))
-
-
-def _learns(name):
-    return METHODS[name].learns_weights
+    tuning = 3 if method.learns_weights else 0
+    rounds = short_rounds(method, 12)
+    return replace(
+        method, pool=24, batch=8, stages=stages, rounds=rounds, weights_iterations=tuning
+    )
 
 
 def grid(method, corrupted, networks, checkpoint=None, **changes):
     images, mask, _ = corrupted
     options = {
+        **shown(method, images, mask),
+        "generator": networks[0],
+        "method": method,
         "lams": [0.05, 0.3] if method.has_lambda else [None],
-        "mask": mask if method.needs_mask else None,
         "discriminator": networks[1] if method.needs_discriminator else None,
         "index": range(3, 8),
     }
-    return invert_grid(images, networks[0], method, **options | changes, checkpoint=checkpoint)
+    return invert_grid(**options | changes, checkpoint=checkpoint)
 
 
 def assert_same(one, other):
@@ -85,7 +88,7 @@ class StopAt(StopRequest):
         return self.left <= 0
 
 
-@pytest.mark.usefixtures("swift")
+@pytest.mark.usefixtures("swift", "needed_backbone")
 @pytest.mark.parametrize("name", METHODS)
 def test_an_inversion_stopped_after_every_step_finds_the_same_to_the_last_bit(
     name, corrupted, networks, tmp_path
@@ -104,7 +107,8 @@ def test_an_inversion_stopped_after_every_step_finds_the_same_to_the_last_bit(
     batches = -(-rows // 8)
     pool = 3
     chunks = sum(-(-starts * rows // 8) * -(-steps // 10) for starts, steps in method.stages[-1:])
-    assert stops >= pool + chunks + batches * (1 + method.weights_iterations)
+    rounds = 2 * len(method.rounds)
+    assert stops >= pool + chunks + batches * (1 + rounds + method.weights_iterations)
     assert_same(found, grid(method, corrupted, networks))
 
 
@@ -178,14 +182,51 @@ def test_fine_tuning_that_runs_out_of_memory_frees_its_weights(
     assert saved["results"][0] == 10
 
 
+@pytest.mark.usefixtures("swift", "needed_backbone")
+@pytest.mark.parametrize("name", ["ilo", "robust-ilo"])
+def test_rounds_that_run_out_of_memory_begin_anew_with_fewer_rows(
+    name, corrupted, networks, tmp_path, monkeypatch
+):
+    """Within a round all rows stay together, and of what failed no checkpoint keeps a part."""
+    method, checkpoint = short(name), Checkpoint(tmp_path / "kept.pt", seconds=0)
+    original, sizes = descent.take_passes, []
+
+    def failing(problem, render, rows, count):
+        if rows.latent.ndim == 4:  # features
+            sizes.append(len(rows.latent))
+            if len(rows.latent) > 4 and len(sizes) > 3:  # in the second round
+                raise MemoryError
+        original(problem, render, rows, count)
+
+    monkeypatch.setattr(descent, "take_passes", failing)
+    grid(method, corrupted, networks, checkpoint)
+    batches = 3 if method.has_lambda else 2
+    assert sizes == [8] * 4 + [4] * 4 * batches
+    saved = torch.load(checkpoint.path, weights_only=True)["state"]
+    assert not saved.keys() & {"rounds", "round"}
+
+
 @pytest.mark.parametrize(
     "change",
-    ["method", "image", "mask", "lams", "seed", "index", "generator", "discriminator", "memory"],
+    [
+        "method",
+        "image",
+        "mask",
+        "operator",
+        "lams",
+        "seed",
+        "index",
+        "generator",
+        "discriminator",
+        "memory",
+    ],
 )
 def test_a_checkpoint_of_anything_else_is_not_used(change, corrupted, networks, tmp_path, caplog):
     method, path = short("yeh-with-mask"), tmp_path / "kept.pt"
     if change == "lams":
         method = short("rgi")
+    if change == "operator":
+        method = short("csgm")
     with pytest.raises(Interrupted):
         grid(method, corrupted, networks, Checkpoint(path, stop=StopAt(6)))
     images, mask, clean = corrupted
@@ -196,6 +237,8 @@ def test_a_checkpoint_of_anything_else_is_not_used(change, corrupted, networks, 
         corrupted = clean, mask, clean
     elif change == "mask":
         corrupted = images, ~mask, clean
+    elif change == "operator":  # of the same observations
+        options["operator"] = Inpainting(~mask)
     elif change == "generator":
         networks = Generator(ARCHITECTURE, seed=5).eval(), networks[1]
     elif change == "discriminator":

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_inversion import ARCHITECTURE, corrupt, stated
+from small_inversion import ARCHITECTURE, corrupt, short_rounds, shown, stated
 
+from rgi.corruption.operators import AveragePooling, Identity, Inpainting, RandomProjections
 from rgi.errors import InputError
 from rgi.inversion import METHODS, closed_form_mask, invert, profile_fidelity
 from rgi.inversion.descent import finish, search
@@ -47,7 +48,11 @@ def starts(problem, generator, index, seed=0):
 def short(name):
     method = METHODS[name]
     stages = ((4, 4), (1, 8)) if method.profile else ((1, 12),)
-    return replace(method, pool=32, stages=stages, weights_iterations=5 * method.learns_weights)
+    if method.perceptual_weight:  # LPIPS looks at 64 x 64 pixels
+        return replace(method, pool=8, stages=((1, 4),), rounds=short_rounds(method, 3), batch=6)
+    weights = 5 * method.learns_weights
+    rounds = short_rounds(method, 6)
+    return replace(method, pool=32, stages=stages, rounds=rounds, weights_iterations=weights)
 
 
 def run(name, images, generator, discriminator, mask, **options):
@@ -55,8 +60,10 @@ def run(name, images, generator, discriminator, mask, **options):
     method = replace(short(name), **changes)
     if method.has_lambda:
         options.setdefault("lam", 0.1)
-    mask = mask if method.needs_mask else None
-    return invert(images, generator, method, mask=mask, discriminator=discriminator, **options)
+    seen = shown(method, images, mask)
+    return invert(
+        seen.pop("images"), generator, method, discriminator=discriminator, **seen, **options
+    )
 
 
 @pytest.mark.parametrize("fidelity", ["l2", "l1"])
@@ -80,6 +87,7 @@ def test_profile_gradient_is_finite_where_the_fit_is_perfect():
     assert torch.equal(error.grad, torch.ones_like(error))
 
 
+@pytest.mark.usefixtures("needed_backbone")
 @pytest.mark.parametrize("name", METHODS)
 def test_an_image_alone_equals_itself_among_others_to_the_last_bit(
     name, corrupted, generator, discriminator
@@ -88,6 +96,8 @@ def test_an_image_alone_equals_itself_among_others_to_the_last_bit(
     images, mask, _ = corrupted
     stages = ((4, 20), (1, 180)) if METHODS[name].profile else ((1, 200),)
     many = {"stages": stages, "batch": 16}
+    if METHODS[name].perceptual_weight:
+        many = {}
     together = run(name, images, generator, discriminator, mask, index=range(5), **many)
     alone = run(name, images[4:], generator, discriminator, mask[4:], index=[4], **many)
     assert torch.equal(alone.restored[0], together.restored[4])
@@ -111,6 +121,7 @@ def test_an_image_equals_itself_alone_for_latents_of_odd_sizes(name, latent_dim)
         assert torch.equal(alone.restored[0], together.restored[row])
 
 
+@pytest.mark.usefixtures("needed_backbone")
 @pytest.mark.parametrize("name", METHODS)
 def test_a_restoration_is_in_range_and_leaves_its_inputs_alone(
     name, corrupted, generator, discriminator
@@ -129,7 +140,7 @@ def test_a_restoration_is_in_range_and_leaves_its_inputs_alone(
     assert all(map(torch.equal, before, generator.parameters()))
     if METHODS[name].finds_mask:
         assert 0 <= result.score.min() <= result.score.max() <= 1
-    if METHODS[name].needs_mask:
+    if METHODS[name].needs_mask or METHODS[name].needs_operator:
         assert torch.equal(result.score, mask.float())
 
 
@@ -273,6 +284,12 @@ def test_the_same_seed_gives_the_same_bits(corrupted, generator, discriminator):
         ("l2", {"mask": torch.zeros(5, 8, 8)}, "must not see the true mask"),
         ("rgi", {"discriminator": Discriminator(ARCHITECTURE)}, r"call .eval\(\) first"),
         ("yeh-with-mask", {"mask": None}, "needs the true mask"),
+        ("csgm", {}, "operator: this method needs that"),
+        ("csgm", {"operator": Inpainting(torch.zeros(5, 9, 9))}, "its masks have shape"),
+        ("csgm", {"operator": AveragePooling(2)}, "as observed, have shape"),
+        ("csgm", {"operator": RandomProjections(torch.zeros(3, 2, 8, 8))}, "not of the gen"),
+        ("l2", {"operator": AveragePooling(2)}, "operator: this method takes none"),
+        ("csgm", {"operator": Identity(), "images": torch.full((1, 1, 8, 8), torch.nan)}, "finite"),
         ("yeh-with-mask", {"mask": torch.zeros(5, 9, 9)}, "mask has shape"),
         ("magic", {}, "'magic' is unknown; allowed: l2, l1"),
     ],

@@ -7,13 +7,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from small_inversion import short_rounds, shown
 from torch.utils.flop_counter import FlopCounterMode
 
 from rgi.corruption import Block, Noise, make_case, save_case
 from rgi.errors import InputError
 from rgi.files import save_arrays
 from rgi.inversion import METHODS, engine, invert_grid, weights
-from rgi.models import Architecture, Discriminator, Generator
+from rgi.models import Architecture, Discriminator, Generator, frozen
 from rgi.planning import (
     Work,
     case_bytes,
@@ -38,8 +39,8 @@ def short(name):
     """A method with few steps in several stages that never stops early."""
     method = METHODS[name]
     stages = ((6, 3), (2, 12), (1, 4)) if method.explore_lam else ((3, 2), (1, 11))
-    weights = 3 if method.learns_weights else 0
-    return replace(method, stages=stages, weights_iterations=weights, **SHORT)
+    weights, rounds = 3 if method.learns_weights else 0, short_rounds(method, 3)
+    return replace(method, stages=stages, rounds=rounds, weights_iterations=weights, **SHORT)
 
 
 def invert(method, images, lambdas):
@@ -48,21 +49,28 @@ def invert(method, images, lambdas):
     observed = torch.rand(images, 3, 16, 16, generator=random) * 2 - 1
     mask = torch.rand(images, 16, 16, generator=random) < 0.25
     lams = [0.1 * (1 + number) for number in range(lambdas)] if method.has_lambda else [None]
+    seen = shown(method, observed, mask)
     return invert_grid(
-        observed,
+        seen.pop("images"),
         Generator(SMALL, seed=1).eval(),
         method,
         lams,
-        mask=mask if method.needs_mask else None,
+        **seen,
         discriminator=Discriminator(SMALL, seed=2).eval(),
     )
 
 
+@pytest.mark.usefixtures("needed_backbone")
 @pytest.mark.parametrize("name", METHODS)
 def test_planned_passes_are_those_that_are_taken(name, monkeypatch):
     """Every row of every pass with gradient is counted where the generator is called."""
     method, images, lambdas = short(name), 5, 2 if METHODS[name].has_lambda else 1
     taken = {"descent": 0, "fine-tuning": 0}
+
+    class Counted(frozen.Frozen):
+        def __call__(self, variable):
+            taken["descent"] += len(variable) * variable.requires_grad
+            return super().__call__(variable)
 
     def counted(make, kind):
         def begun(*arguments):
@@ -78,7 +86,7 @@ def test_planned_passes_are_those_that_are_taken(name, monkeypatch):
         return begun
 
     monkeypatch.setattr(engine, "fitting_batch", lambda problem, *_: engine.Batch(method.batch))
-    monkeypatch.setattr(engine, "frozen", counted(engine.frozen, "descent"))
+    monkeypatch.setattr(engine, "frozen", lambda made: Counted(frozen.frozen(made).layers))
     monkeypatch.setattr(weights, "own_weights", counted(weights.own_weights, "fine-tuning"))
     found = invert(method, images, lambdas)
     work = {part.kind: part.passes for part in inversion_work(method, SMALL, images, lambdas)}
@@ -96,6 +104,7 @@ def operations(step):
     return counter.get_total_flops() / 1e9
 
 
+@pytest.mark.usefixtures("needed_backbone")
 @pytest.mark.parametrize("name", METHODS)
 def test_planned_operations_are_those_that_are_done(name):
     """Of one row: of several, the counter overrates the gradients of weights.
@@ -104,8 +113,10 @@ def test_planned_operations_are_those_that_are_done(name):
     """
     method = replace(METHODS[name], pool=0, batch=1, tolerance=0.0)
     base = {"stages": ((1, 1),), "explore_lam": 0.0, "explore_critic_weight": 0.0}
+    base |= {"rounds": short_rounds(method, 1)}
     method = replace(method, **base, weights_iterations=int(method.learns_weights))
     changes = [{"stages": ((1, 3),)}]
+    changes += [{"rounds": short_rounds(method, 3)}] if method.rounds else []
     changes += [{"weights_iterations": 3}] if method.learns_weights else []
     for change in changes:
         longer = replace(method, **change)

@@ -25,8 +25,8 @@ class Recipe:
     """How pictures are restored.
 
     Raises:
-        InputError: the method needs the true mask, or a lambda or discriminator that is not given,
-            or has no lambda.
+        InputError: the method needs the true mask or an operator, or a lambda or discriminator that
+            is not given, or has no lambda.
     """
 
     generator: Path
@@ -40,6 +40,10 @@ class Recipe:
         if self.method.needs_mask:
             raise InputError(
                 "method: it needs the true mask; use rgi.inversion.invert(..., mask=...)"
+            )
+        if self.method.needs_operator:
+            raise InputError(
+                "method: it needs a known degradation; use rgi.inversion.invert(..., operator=...)"
             )
         if not self.method.has_lambda and self.lam is not None:
             raise InputError(f"lam: {self.lam}; this method has none")

@@ -52,20 +52,31 @@ class AdamRows(Rows):
         rate = method.learning_rate * ramp(self.steps, method)
         self.steps += 1
         for name, gradient in zip(("latent", "mask"), gradients, strict=False):
-            self._step(name, gradient, rate)
+            state = (getattr(self, f"{name}{part}") for part in ("", "_mean", "_square"))
+            adam_step(*state, gradient, self.steps, rate)
         if method.learns_mask:
             self.mask.clamp_(0, 1)
 
-    def _step(self, name: str, gradient: Tensor, rate: Tensor) -> None:
-        variable, mean, square = (
-            getattr(self, f"{name}{part}") for part in ("", "_mean", "_square")
-        )
-        each = (-1,) + (1,) * (variable.ndim - 1)
-        mean.lerp_(gradient, 1 - BETAS[0])
-        square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        corrected = (1 - BETAS[1] ** self.steps).sqrt().view(each)
-        step = (rate / (1 - BETAS[0] ** self.steps)).view(each)
-        variable.sub_(step * mean / (square.sqrt() / corrected + EPSILON))
+
+def adam_step(
+    variable: Tensor, mean: Tensor, square: Tensor, gradient: Tensor, steps: Tensor, rate: Tensor
+) -> None:
+    """Move a stacked variable, N x ..., and its two moments, in place.
+
+    Args:
+        variable: what descends.
+        mean: moving average of the gradient.
+        square: moving average of the gradient's square.
+        gradient: of each row's own objective.
+        steps: N, counted with this one.
+        rate: N.
+    """
+    each = (-1,) + (1,) * (variable.ndim - 1)
+    mean.lerp_(gradient, 1 - BETAS[0])
+    square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+    corrected = (1 - BETAS[1] ** steps).sqrt().view(each)
+    step = (rate / (1 - BETAS[0] ** steps)).view(each)
+    variable.sub_(step * mean / (square.sqrt() / corrected + EPSILON))
 
 
 def ramp(steps: Tensor, method: Method) -> Tensor:

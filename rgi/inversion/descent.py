@@ -19,14 +19,15 @@ from rgi.inversion.lbfgs import LbfgsRows
 from rgi.inversion.memory import Batch
 from rgi.inversion.problem import Problem, Render
 from rgi.inversion.progress import UNKEPT, UNKEPT_PART, Part, Progress, State
+from rgi.inversion.projected import ProjectedRows
 from rgi.inversion.weights import fine_tune
 
 CHECK = 10  # passes between two looks at which rows are done; there the host waits for the device
-SOLVERS = {"adam": AdamRows, "lbfgs": LbfgsRows}
+SOLVERS = {"adam": AdamRows, "projected-adam": ProjectedRows, "lbfgs": LbfgsRows}
 
 logger = logging.getLogger(__name__)
 
-AnyRows = AdamRows | LbfgsRows
+AnyRows = AdamRows | ProjectedRows | LbfgsRows
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def search(
     Args:
         problem: N images.
         render: the generator.
-        latents: starts, N x K x d, with K of the first stage.
+        latents: starts, N x K x d, with K of the first stage; in a round of features N x K of them.
         stages: (starts, steps) of each stage.
         batch: rows in one pass.
         keep: descents of each image that are left at the end.
@@ -139,7 +140,7 @@ def finish(
     def read(chosen: Tensor, padded: Tensor) -> tuple[Tensor, ...]:
         part, some = problem.rows(padded), rows.take(padded)
         if iterations:
-            if isinstance(some, LbfgsRows):  # Adam moves latent and weights together
+            if not isinstance(some, AdamRows):  # Adam moves latent and weights together
                 some = AdamRows.begin(part, render, some.latent)
             restored = fine_tune(part, generator, some, progress.part("tuning"))
             logger.info("%d images: %d steps of fine-tuning", len(chosen), iterations)

@@ -1,5 +1,6 @@
 """The engine's face: checked arguments in, restorations of many independent images out."""
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,15 +8,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from rgi.corruption.operators import Inpainting, Operator
 from rgi.errors import InputError
 from rgi.inversion.descent import Solution, finish, search
 from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.methods import METHODS, Method
-from rgi.inversion.problem import Problem, Render
+from rgi.inversion.problem import Problem
 from rgi.inversion.progress import UNKEPT, Checkpoint, KeptProgress, Progress, identify
+from rgi.inversion.rounds import finish_by_rounds
 from rgi.inversion.start import start_latents
 from rgi.models import Discriminator, Generator
-from rgi.models.frozen import frozen, frozen_critic
+from rgi.models.frozen import Frozen, frozen, frozen_critic
+from rgi.models.perceptual import perceptual_network
 
 Lams = float | Sequence[float] | Tensor | None
 MEMORY = 2 * 10**9
@@ -40,6 +44,7 @@ def invert(
     lam: Lams = None,
     *,
     mask: Tensor | None = None,
+    operator: Operator | None = None,
     discriminator: Discriminator | None = None,
     index: Sequence[int] | Tensor | None = None,
     seed: int = 0,
@@ -51,11 +56,13 @@ def invert(
     device, thread count, `method.batch` and `memory`).
 
     Args:
-        images: N x C x H x W in [-1, 1], grossly corrupted.
+        images: N x C x H x W in [-1, 1], grossly corrupted; for methods that need the operator
+            what is observed, N x K x h x w.
         generator: latent N x d -> images N x C x H x W in [-1, 1].
         method: a name in METHODS or a Method.
         lam: sparsity weight > 0 of methods that find a mask, one for all or one per image.
         mask: N x H x W, True = corrupted; for methods that need the true mask.
+        operator: by which the images are observed; for methods that need it.
         discriminator: for methods with a discriminator prior; eval mode, images uncoupled.
         index: the image's row in its data set, N; random numbers are drawn per (seed, index).
         seed: of every random number.
@@ -70,12 +77,11 @@ def invert(
     Source: Mou et al., RGI (ICLR 2023), eqs. 1, 3, 4, 6 and section 4 for the schedule.
     """
     method = _resolve(method)
-    index = _checked(images, generator, method, mask, discriminator, index, memory)
+    index = _checked(images, generator, method, mask, operator, discriminator, index, memory)
     lams = _checked_lam(method, lam, len(images))
     everyone = torch.arange(len(images))
-    return _invert(
-        images, generator, method, everyone, lams, mask, discriminator, index, seed, memory
-    )
+    known = mask, operator, discriminator
+    return _invert(images, generator, method, everyone, lams, *known, index, seed, memory)
 
 
 def invert_grid(
@@ -85,6 +91,7 @@ def invert_grid(
     lams: Sequence[float | None],
     *,
     mask: Tensor | None = None,
+    operator: Operator | None = None,
     discriminator: Discriminator | None = None,
     index: Sequence[int] | Tensor | None = None,
     seed: int = 0,
@@ -104,25 +111,14 @@ def invert_grid(
         Interrupted: the process was asked to end; the checkpoint holds what was reached.
     """
     method = _resolve(method)
-    index = _checked(images, generator, method, mask, discriminator, index, memory)
+    index = _checked(images, generator, method, mask, operator, discriminator, index, memory)
     if len(lams) == 0:
         raise InputError("lams: [] is empty; at least one lambda is needed")
     count = len(images)
     each = torch.cat([_checked_lam(method, lam, count) for lam in lams])
     lane = torch.arange(count).repeat(len(lams))
-    found = _invert(
-        images,
-        generator,
-        method,
-        lane,
-        each,
-        mask,
-        discriminator,
-        index,
-        seed,
-        memory,
-        checkpoint,
-    )
+    known = mask, operator, discriminator
+    found = _invert(images, generator, method, lane, each, *known, index, seed, memory, checkpoint)
     columns = vars(found)
     return [
         Restoration(**{name: column[first : first + count] for name, column in columns.items()})
@@ -138,6 +134,7 @@ def _invert(
     lane: Tensor,
     lam: Tensor,
     mask: Tensor | None,
+    operator: Operator | None,
     discriminator: Discriminator | None,
     index: Tensor,
     seed: int,
@@ -154,6 +151,11 @@ def _invert(
         images=images.to(device, torch.float32),
         lam=torch.zeros(len(images), device=device),
         given=given.to(device, torch.float32),
+        operator=operator and operator.to(device),
+        # A copy: the network itself is kept for others, on the CPU.
+        perceptual=copy.deepcopy(perceptual_network()).to(device)
+        if method.perceptual_weight
+        else None,
     )
     render = frozen(generator)
     batch = fitting_batch(problem, generator, render, memory)
@@ -190,7 +192,7 @@ def _go_on(progress: Progress, batch: Batch, started: float) -> Callable[[], flo
 def _solve(
     problem: Problem,
     generator: Generator,
-    render: Render,
+    render: Frozen,
     lane: Tensor,
     lam: Tensor,
     index: Tensor,
@@ -212,7 +214,8 @@ def _solve(
     else:
         starts = start_latents(lanes, generator, render, index[lane.cpu()], seed, batch, pool)
         found = search(lanes, render, starts, stages, batch, part=descents)
-    return finish(lanes, generator, render, found, batch, progress)
+    ending = finish_by_rounds if problem.method.rounds else finish
+    return ending(lanes, generator, render, found, batch, progress)
 
 
 def _with_features(problem: Problem, batch: Batch) -> Problem:
@@ -242,6 +245,7 @@ def _checked(
     generator: Generator,
     method: Method,
     mask: Tensor | None,
+    operator: Operator | None,
     discriminator: Discriminator | None,
     index: Sequence[int] | Tensor | None,
     memory: int,
@@ -249,15 +253,17 @@ def _checked(
     """The index as a tensor of length N, after every argument was looked at."""
     if not isinstance(images, Tensor):
         raise InputError(f"images: a torch tensor is needed, this is {type(images).__name__}")
-    expected = (generator.channels, generator.resolution, generator.resolution)
-    if images.ndim != 4 or tuple(images.shape[1:]) != expected or not len(images):
+    if method.needs_operator != (operator is not None):
         raise InputError(
-            f"images have shape {tuple(images.shape)}; the generator makes N x "
-            + " x ".join(map(str, expected))
+            "operator: this method needs that by which the images are observed"
+            if operator is None
+            else "operator: this method takes none; it looks at the images themselves"
         )
-    low, high = float(images.min()), float(images.max())
-    if not -1 <= low <= high <= 1:  # NaN fails, too
-        raise InputError(f"images hold values from {low:g} to {high:g}; allowed: [-1, 1]")
+    if operator is None:
+        _check_images(images, generator)
+    else:
+        _check_observed(images, generator, operator)
+    _check_layers(generator, method)
     if method.needs_mask and mask is None:
         raise InputError("mask: this method needs the true mask (N x H x W, True = corrupted)")
     if mask is not None and not method.needs_mask:
@@ -270,6 +276,48 @@ def _checked(
     if index is not None and len(index) != len(images):
         raise InputError(f"index has {len(index)} entries for {len(images)} images")
     return torch.arange(len(images)) if index is None else torch.as_tensor(index)
+
+
+def _check_images(images: Tensor, generator: Generator) -> None:
+    expected = (generator.channels, generator.resolution, generator.resolution)
+    if images.ndim != 4 or tuple(images.shape[1:]) != expected or not len(images):
+        raise InputError(
+            f"images have shape {tuple(images.shape)}; the generator makes N x "
+            + " x ".join(map(str, expected))
+        )
+    low, high = float(images.min()), float(images.max())
+    if not -1 <= low <= high <= 1:  # NaN fails, too
+        raise InputError(f"images hold values from {low:g} to {high:g}; allowed: [-1, 1]")
+
+
+def _check_observed(observed: Tensor, generator: Generator, operator: Operator) -> None:
+    """Noise and projections may leave [-1, 1]."""
+    shape = (generator.channels, generator.resolution, generator.resolution)
+    if isinstance(operator, Inpainting) and operator.mask.shape != (len(observed), *shape[1:]):
+        raise InputError(
+            f"operator: its masks have shape {tuple(operator.mask.shape)}; the generator makes "
+            f"{len(observed)} x {shape[1]} x {shape[2]}"
+        )
+    try:
+        zeros = torch.zeros(len(observed), *shape)
+        expected = operator.to(zeros.device).forward(zeros).shape
+    except RuntimeError:
+        raise InputError(
+            f"operator: it is not of the generator's images, {' x '.join(map(str, shape))}"
+        ) from None
+    if observed.shape != expected or not len(observed):
+        raise InputError(
+            f"images, as observed, have shape {tuple(observed.shape)}; the operator makes "
+            f"{tuple(expected)} of the generator's"
+        )
+    if not observed.isfinite().all():
+        raise InputError("images, as observed, hold values that are not finite")
+
+
+def _check_layers(generator: Generator, method: Method) -> None:
+    levels = generator.architecture.levels
+    if method.rounds and method.rounds[-1][0] > levels:
+        raise InputError(f"rounds {list(method.rounds)}: the generator's layers are 1 to {levels}")
 
 
 def _check_discriminator(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rgi.errors import InputError
+from rgi.inversion.methods import Method
 from rgi.inversion.problem import Problem, Render
 from rgi.inversion.progress import UNKEPT_PART, Part
 
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 # A pass holds the tensors that it keeps for the way back, and in between up to twice as much.
 PASS = 3
 OWN_WEIGHTS = 4  # a row's weights, their gradient and two moments
+# A row's features: lowest, now, moments, centre, gradient, new step and its copies.
+OWN_FEATURES = 10
 
 TOO_SMALL = "memory: one image alone does not fit; use a machine or GPU with more"
 
@@ -73,6 +76,13 @@ class Batch:
             torch.cuda.empty_cache()
 
 
+class OneBatch(Batch):
+    """All rows in one pass, within a batch; where memory runs out, that one has to be smaller."""
+
+    def _halve(self) -> None:
+        raise MemoryError
+
+
 def fitting_batch(problem: Problem, generator: nn.Module, render: Render, budget: int) -> Batch:
     """The method's batch, or less if the budget (bytes) holds less.
 
@@ -88,6 +98,7 @@ def fitting_batch(problem: Problem, generator: nn.Module, render: Render, budget
     needed = PASS * (two - one)
     if problem.method.learns_weights:
         needed += OWN_WEIGHTS * sum(p.nbytes for p in generator.parameters())
+    needed += OWN_FEATURES * _feature_bytes(problem.method, generator)
     fitting = budget // needed
     if fitting < problem.method.batch:
         logger.warning(
@@ -97,6 +108,12 @@ def fitting_batch(problem: Problem, generator: nn.Module, render: Render, budget
             problem.method.batch,
         )
     return Batch(max(1, min(problem.method.batch, fitting)))
+
+
+def _feature_bytes(method: Method, generator: nn.Module) -> int:
+    """Bytes of one row's features, of the largest that a round is about."""
+    widths = generator.architecture.widths
+    return max((4 * widths[k - 1] * (4 * 2 ** (k - 1)) ** 2 for k, _ in method.rounds), default=0)
 
 
 def _kept_bytes(problem: Problem, generator: nn.Module, render: Render, rows: int) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from rgi.errors import InputError
 
@@ -17,25 +17,40 @@ class Method:
             - critic_weight D(G) + feature_weight ||f_D(x) - f_D(G)||_1
 
     where M is learned (`mask` among the variables), eliminated by its closed form (`profile`,
-    eq. 6), given (`needs_mask`) or zero.
+    eq. 6), given (`needs_mask`) or zero. Where the degradation is a known operator A
+    (`needs_operator`), y is observed of x, r = y - A G, and the fidelity becomes
+
+        fidelity_weight fidelity(r) + perceptual_weight |y| LPIPS(G + A^+ r, G),
+
+    with |y| the count of numbers in y. Features of G's layers may be variables after the latent.
     """
 
-    variables: tuple[Literal["latent", "mask", "weights"], ...] = ("latent",)
+    variables: tuple[Literal["latent", "mask", "weights", "features"], ...] = ("latent",)
     fidelity: Literal["l2", "l1"] = "l2"
     profile: bool = False  # M is eliminated by its closed form, RGI eq. 6
     needs_mask: bool = False  # the true mask is handed in
+    needs_operator: bool = False  # what is observed is handed in, and the operator by which
+    fidelity_weight: float = 1.0  # beside a perceptual term; 0: that alone
+    perceptual_weight: float = 0.0  # of LPIPS, ILO
     critic_weight: float = 0.0  # Yeh et al. 2017; RGI section 4.2: 0.1
     feature_weight: float = 0.0  # AnoGAN's feature matching, DGP's discriminator features
     pool: int = 512  # Gaussian latents scored for the starts; 0: starts are drawn per image
     # Successive halving, (starts, steps) per stage: after a stage the starts with the lowest
     # objective go on. RGI table 1: one start, 2000 generator passes.
     stages: tuple[tuple[int, int], ...] = ((1, 2000),)
-    solver: Literal["adam", "lbfgs"] = "adam"
-    learning_rate: float = 0.1  # of Adam for latent and mask, RGI section 4
-    ramp_down: float = 0.0  # last part of Adam's steps in which its rate falls to 0
+    solver: Literal["adam", "projected-adam", "lbfgs"] = "adam"
+    sphere: bool = False  # latents keep the length sqrt(d) (PULSE)
+    # After the stages, (layer, steps) for each round in which the features behind a layer of the
+    # generator descend: 1 has 4 x 4 pixels, 2 twice as many (ILO).
+    rounds: tuple[tuple[int, int], ...] = ()
+    ball: Literal["l2", "l1"] = "l2"  # to which features keep, around where their round began
+    radius: float = 0.0  # its size: a root mean square (l2) or mean (l1) of changes; 0: no ball
+    learning_rate: float = 0.1  # of Adam for latent, mask and features, RGI section 4
+    ramp_down: float = 0.0  # last part of Adam's steps, or of a round, in which its rate falls to 0
     explore_lam: float = 0.0  # > 0: lambda of all stages but the last, which all lambdas share
     explore_critic_weight: float = 0.0  # of the critic in those stages: it chooses, the last fits
-    # L-BFGS stops where 10 passes lower the objective by a smaller part; 0: never.
+    # L-BFGS and projected Adam stop, and a round gives way to the next, where 10 passes lower the
+    # objective by a smaller part; 0: never.
     tolerance: float = 0.0
     weights_iterations: int = 0  # steps after the stages, in which theta learns, too (R-RGI)
     weights_learning_rate: float = 1e-5  # RGI section 4
@@ -57,6 +72,11 @@ class Method:
         return "weights" in self.variables
 
     @property
+    def learns_features(self) -> bool:
+        """Whether features descend in rounds of their own after the latent (ILO)."""
+        return "features" in self.variables
+
+    @property
     def finds_mask(self) -> bool:
         """Whether the score is a mask in [0, 1] that the method found."""
         return self.learns_mask or self.profile
@@ -70,6 +90,17 @@ class Method:
     def needs_discriminator(self) -> bool:
         """Whether a prior looks through the discriminator."""
         return any((self.critic_weight, self.explore_critic_weight, self.feature_weight))
+
+    def in_round(self, layer: int, steps: int) -> Self:
+        """The same as a round of features alone: one descent, with a rate that falls anew."""
+        return replace(
+            self,
+            stages=((1, steps),),
+            rounds=((layer, steps),),
+            solver="projected-adam",
+            explore_lam=0.0,
+            explore_critic_weight=0.0,
+        )
 
 
 def _contradiction(method: Method) -> str | None:
@@ -94,23 +125,57 @@ def _contradiction(method: Method) -> str | None:
         return "weights_iterations is set, but its weights are fixed"
     if method.learns_weights and not method.weights_iterations:
         return "its weights are variables, but weights_iterations is 0"
-    return _contradiction_of_solver(method)
+    return _contradiction_of_observation(method) or _contradiction_of_solver(method)
+
+
+def _contradiction_of_observation(method: Method) -> str | None:
+    if method.needs_operator and (method.needs_mask or method.finds_mask or method.feature_weight):
+        return "with a known operator there is neither a mask nor feature_weight"
+    if method.perceptual_weight and not method.needs_operator:
+        return "perceptual_weight needs a method with a known operator"
+    if method.fidelity_weight != 1 and not method.perceptual_weight:
+        return "fidelity_weight is only for methods with perceptual_weight above 0"
+    return _contradiction_of_rounds(method)
+
+
+def _contradiction_of_rounds(method: Method) -> str | None:
+    layers = [layer for layer, _ in method.rounds]
+    if method.rounds and not method.learns_features:
+        return "rounds are set, but its features are no variables"
+    if method.learns_features and not method.rounds:
+        return "its features are variables, but rounds is empty"
+    if method.learns_features and method.learns_weights:
+        return "features and weights cannot both be variables"
+    if layers != sorted(set(layers)) or any(min(pair) < 1 for pair in method.rounds):
+        return (
+            f"rounds {list(method.rounds)}: allowed: pairs of layer and steps, each from 1, the "
+            "layers in rising order"
+        )
+    if method.radius and not method.rounds:
+        return "radius is of features; its rounds are none"
+    return None
 
 
 def _contradiction_of_solver(method: Method) -> str | None:
     if method.batch < 1:
         return f"batch {method.batch}: allowed: at least 1"
-    if method.learns_mask and method.solver == "lbfgs":
-        return "solver lbfgs keeps no variable in [0, 1], as M must be; allowed: adam"
+    if method.learns_mask and method.solver != "adam":
+        return f"solver {method.solver} keeps no variable in [0, 1], as M must be; allowed: adam"
     if method.explore_lam and not (method.finds_mask and len(method.stages) > 1):
         return "explore_lam needs a mask that is found and a stage that follows"
     if method.explore_critic_weight and not method.explore_lam:
         return "explore_critic_weight needs explore_lam"
-    if method.tolerance and method.solver != "lbfgs":
-        return "tolerance needs solver lbfgs; Adam's objective does not fall at every step"
-    if method.ramp_down and method.explore_lam:
+    if method.tolerance and method.solver == "adam":
+        return "tolerance needs solver lbfgs or projected-adam; Adam's objective may rise"
+    if method.sphere and method.solver != "projected-adam":
+        return "sphere needs solver projected-adam"
+    return _contradiction_of_rate(method)
+
+
+def _contradiction_of_rate(method: Method) -> str | None:
+    if method.ramp_down and method.explore_lam and method.solver != "lbfgs":
         return "ramp_down with explore_lam: the last stage begins anew, at the full rate"
-    if method.ramp_down and method.solver != "adam":
+    if method.ramp_down and method.solver == "lbfgs" and not method.rounds:
         return "ramp_down needs solver adam; L-BFGS searches each step's length"
     return None
 
@@ -124,6 +189,16 @@ _PROFILE = Method(
     explore_lam=0.05,
     explore_critic_weight=0.3,
     tolerance=0.001,
+)
+
+# Known operators: a descent as in ILO, whose lowest point counts. A latent's length says nothing to
+# a generator that normalises it, so the sphere alone is PULSE's prior.
+_CSGM = Method(needs_operator=True, solver="projected-adam", ramp_down=0.75)
+_ILO = replace(
+    _CSGM,
+    variables=("latent", "features"),
+    stages=((1, 800),),
+    rounds=((1, 800), (2, 400)),
 )
 
 METHODS: Mapping[str, Method] = {
@@ -155,12 +230,23 @@ METHODS: Mapping[str, Method] = {
         explore_critic_weight=0.1,
         weights_iterations=500,
     ),
+    "csgm": _CSGM,
+    "pulse": replace(_CSGM, pool=0, sphere=True, learning_rate=0.4),
+    "ilo": replace(_ILO, perceptual_weight=1.0),
+    "ilo-mse": _ILO,
+    "ilo-lpips": replace(_ILO, fidelity_weight=0.0, perceptual_weight=1.0),
+    "robust-ilo": replace(
+        _PROFILE,
+        variables=("latent", "features"),
+        ramp_down=0.75,
+        rounds=((1, 200), (2, 200)),
+    ),
 }
 
 SETTINGS = tuple(
     field.name
     for field in fields(Method)
-    if field.name not in ("variables", "profile", "needs_mask")
+    if field.name not in ("variables", "profile", "needs_mask", "needs_operator")
 )
 
 
@@ -180,8 +266,12 @@ def configured(preset: str, settings: Mapping[str, Any]) -> Method:
         raise InputError(
             f"{preset}: setting {unknown[0]!r} is unknown; allowed: {', '.join(SETTINGS)}"
         )
-    stages = settings.get("stages", METHODS[preset].stages)
+    known = METHODS[preset]
+    pairs = {
+        name: tuple(map(tuple, settings.get(name, getattr(known, name))))
+        for name in ("stages", "rounds")
+    }
     try:
-        return replace(METHODS[preset], **{**settings, "stages": tuple(map(tuple, stages))})
+        return replace(known, **{**settings, **pairs})
     except InputError as error:
         raise InputError(f"{preset}: {error}") from None

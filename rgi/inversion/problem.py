@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from rgi.corruption.operators import Operator
 from rgi.inversion.methods import Method
 from rgi.inversion.objective import (
     closed_form_mask,
@@ -15,6 +16,7 @@ from rgi.inversion.objective import (
     profile_fidelity,
 )
 from rgi.models import Discriminator
+from rgi.models.perceptual import PerceptualDistance
 
 Render = Callable[[Tensor], Tensor]  # latent N x d -> images N x C x H x W in [-1, 1]
 
@@ -25,10 +27,12 @@ class Problem:
 
     method: Method
     discriminator: Discriminator | None
-    images: Tensor  # N x C x H x W, corrupted
+    images: Tensor  # N x C x H x W, corrupted; what is observed where there is an operator
     lam: Tensor  # N; 0 for a method without lambda
     given: Tensor  # N x H x W in {0, 1}; 0 unless the method needs the true mask
     features: Tensor | None = None  # of the observed images, for feature matching (AnoGAN, DGP)
+    operator: Operator | None = None  # by which images are observed; None: they are seen
+    perceptual: PerceptualDistance | None = None  # for a perceptual term
 
     def rows(self, rows: Tensor, lam: Tensor | None = None) -> Self:
         """The problem of some images, in any order and any number of times.
@@ -44,6 +48,7 @@ class Problem:
             lam=self.lam[rows] if lam is None else lam,
             given=self.given[rows],
             features=features,
+            operator=None if self.operator is None else self.operator.rows(rows),
         )
 
     def exploring(self) -> Self:
@@ -54,6 +59,15 @@ class Problem:
             method=replace(method, critic_weight=method.explore_critic_weight),
             lam=torch.full_like(self.lam, method.explore_lam),
         )
+
+    def in_round(self, layer: int, steps: int) -> Self:
+        """The problem of a round of features."""
+        return replace(self, method=self.method.in_round(layer, steps))
+
+    def residual(self, images: Tensor) -> Tensor:
+        """What is observed less what would be of these images: y - A x."""
+        seen = images if self.operator is None else self.operator.forward(images)
+        return self.images - seen
 
     def observed_features(self, images: Tensor) -> Tensor:
         """The discriminator's last features of the images without what lies under a given mask."""
@@ -71,7 +85,7 @@ class Problem:
 
     def best_mask(self, images: Tensor) -> Tensor:
         """The mask that minimises the objective for these images (appendix B), N x H x W."""
-        error = pixel_error(self.images - images, self.method.fidelity)
+        error = pixel_error(self.residual(images), self.method.fidelity)
         return closed_form_mask(error, self.lam, self.method.fidelity)
 
     def robust_fidelity(self, images: Tensor) -> Tensor:
@@ -79,7 +93,7 @@ class Problem:
 
         What starts are judged by: gross corruption must not choose them.
         """
-        error = pixel_error(self.images - images, self.method.fidelity)
+        error = pixel_error(self.residual(images), self.method.fidelity)
         if self.method.finds_mask:
             return profile_fidelity(error, self.lam, self.method.fidelity)
         return masked_fidelity(error, self.given, self.method.fidelity)
@@ -87,11 +101,14 @@ class Problem:
     def objective(self, images: Tensor, mask: Tensor) -> Tensor:
         """Eq. 3, 4 or 6 and the priors, N values; `mask` is not looked at where M is eliminated."""
         method = self.method
-        error = pixel_error(self.images - images, method.fidelity)
+        residual = self.residual(images)
+        error = pixel_error(residual, method.fidelity)
         if method.profile:
             value = profile_fidelity(error, self.lam, method.fidelity)
         else:
             value = masked_fidelity(error, mask, method.fidelity)
+        if method.perceptual_weight:
+            value = method.fidelity_weight * value + self._perceptual_term(images, residual)
         if method.learns_mask:
             value = value + self.lam * mask.sum((-2, -1))
         if method.critic_weight:
@@ -101,8 +118,20 @@ class Problem:
             value = value + method.feature_weight * distance
         return value
 
+    def _perceptual_term(self, images: Tensor, residual: Tensor) -> Tensor:
+        """LPIPS of the images and the same made to agree with what is observed.
+
+        Under a mask that is ILO's LPIPS((1 - M) y + M G, G), of a noisy image LPIPS(y, G). Counted
+        once for each number observed: its ratio to the mean error does not depend on sizes.
+        """
+        agreeing = images + self.operator.picture(residual)
+        weight = self.method.perceptual_weight * residual[0].numel()
+        return weight * self.perceptual(agreeing, images)
+
     def score(self, restored: Tensor, mask: Tensor) -> Tensor:
         """N x H x W, higher = more surely corrupted: the mask, or the residual without one."""
+        if self.operator is not None:
+            return self.operator.degraded(restored)
         if self.method.profile:
             return self.best_mask(restored)
         if self.method.learns_mask or self.method.needs_mask:

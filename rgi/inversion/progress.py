@@ -18,6 +18,7 @@ from rgi.checkpoint import (
     save_checkpoint,
     spell,
 )
+from rgi.corruption.operators import Operator
 from rgi.files import partial_of
 from rgi.interruption import NEVER, Interrupted, StopRequest
 from rgi.inversion.problem import Problem
@@ -144,7 +145,7 @@ def identify(
     """Name everything that the result depends on; a checkpoint of anything else is of no use.
 
     Args:
-        problem: the images, the method and the discriminator.
+        problem: the images, the method, the operator and the networks of its priors.
         generator: that is inverted.
         lane: image of each restoration.
         lam: lambda of each restoration.
@@ -157,8 +158,10 @@ def identify(
         "images": _hash(problem.images, index),
         "mask": _hash(problem.given),
         "lam": _hash(lane, lam),
+        "operator": _described(problem.operator),
         "generator": _hash(*generator.state_dict().values()),
         "discriminator": _hash(*_weights(problem.discriminator)),
+        "perceptual network": _hash(*_weights(problem.perceptual)),
         "seed": seed,
         "rows at a time": batch,
         "device": problem.images.device.type,
@@ -169,6 +172,12 @@ def identify(
 
 def _weights(network: nn.Module | None) -> list[Tensor]:
     return [] if network is None else list(network.state_dict().values())
+
+
+def _described(operator: Operator | None) -> list[object]:
+    values = [] if operator is None else vars(operator).values()
+    hashed = [_hash(value) if isinstance(value, Tensor) else value for value in values]
+    return [type(operator).__name__, *hashed]
 
 
 def _hash(*tensors: Tensor) -> str:

@@ -54,22 +54,27 @@ def _prepared(images: Tensor) -> Tensor:
     return F.interpolate(images, (height, width), mode="bilinear")
 
 
-@functools.cache
-def _network(cache: str) -> PerceptualDistance:
-    """LPIPS with its own linear layers and torchvision's backbone, kept per torch cache folder."""
+def untrained_network() -> PerceptualDistance:
+    """The same with a backbone of random weights, which tells what a pass costs."""
     import lpips as package
 
-    backbone = _backbone_weights(Path(cache))
-    # The package would load the backbone by pickle; so build it empty and fill it here. Its slices
-    # number their layers as torchvision's `features` does.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="torchvision")
         network = package.LPIPS(net="squeeze", pnet_rand=True, verbose=False)
-    layers = {
-        name: backbone["features." + name.split(".", 1)[1]] for name in network.net.state_dict()
-    }
-    network.net.load_state_dict(layers)
     return PerceptualDistance(network).eval().requires_grad_(False)
+
+
+@functools.cache
+def _network(cache: str) -> PerceptualDistance:
+    """LPIPS with its own linear layers and torchvision's backbone, kept per torch cache folder."""
+    backbone = _backbone_weights(Path(cache))
+    # The package would load the backbone by pickle; so build it empty and fill it here. Its slices
+    # number their layers as torchvision's `features` does.
+    distance = untrained_network()
+    inner = distance.network.net
+    layers = {name: backbone["features." + name.split(".", 1)[1]] for name in inner.state_dict()}
+    inner.load_state_dict(layers)
+    return distance
 
 
 def _backbone_weights(cache: Path) -> dict[str, torch.Tensor]:

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from rgi.inversion import Method
 from rgi.models import Architecture, Discriminator, Generator
 from rgi.models.frozen import frozen, frozen_critic
+from rgi.models.perceptual import untrained_network
 from rgi.training import TrainingSettings
 from rgi.training.schedule import Schedule
 
@@ -46,8 +47,8 @@ def inversion_work(
 ) -> list[Work]:
     """What one job of rgi.inversion.invert_grid computes, at most.
 
-    At most: L-BFGS may stop before its budget is spent. Batches that are not full count as full,
-    as they are filled up.
+    At most: a descent may stop before its budget is spent. Batches that are not full count as full,
+    as they are filled up. Products of a known operator (random projections) are not counted.
 
     Args:
         method: how it is inverted.
@@ -56,11 +57,15 @@ def inversion_work(
         lambdas: 1 for a method without lambda.
     """
     cost = _forward(architecture)
-    passes, gflop = 0, method.pool * cost.frozen  # one pool for all images
+    passes, gflop = 0, method.pool * cost.frozen[0]  # one pool for all images
     for rows, steps, part in _searches(method, images, lambdas):
         count = _filled(rows, method.batch) * steps
         passes += count
-        gflop += count * FIXED * (cost.frozen + _priors(part, cost))
+        gflop += count * FIXED * (cost.frozen[0] + _priors(part, cost))
+    for layer, steps in method.rounds:
+        count = _filled(images * lambdas, method.batch) * steps
+        passes += count
+        gflop += count * FIXED * (cost.frozen[layer] + _priors(method, cost))
     found = [Work("descent", architecture.resolution, passes, gflop)]
     if method.learns_weights:
         count = _filled(images * lambdas, method.batch) * method.weights_iterations
@@ -83,9 +88,10 @@ class _Forward:
     """GFLOP of one image forward."""
 
     generator: float
-    frozen: float
+    frozen: tuple[float, ...]  # from each layer on; 0 is the whole generator
     critic: float
     features: float
+    perceptual: float
 
 
 def _searches(method: Method, images: int, lambdas: int) -> Iterator[tuple[int, int, Method]]:
@@ -105,7 +111,8 @@ def _filled(rows: int, batch: int) -> int:
 
 def _priors(method: Method, cost: _Forward) -> float:
     critic = cost.critic if method.critic_weight else 0.0
-    return critic + (cost.features if method.feature_weight else 0.0)
+    perceptual = cost.perceptual if method.perceptual_weight else 0.0
+    return critic + perceptual + (cost.features if method.feature_weight else 0.0)
 
 
 @cache
@@ -113,11 +120,14 @@ def _forward(architecture: Architecture) -> _Forward:
     generator, discriminator = _networks(architecture)
     latent, image = _latent(architecture), _image(architecture, architecture.levels - 1)
     render, critic = frozen(generator), frozen_critic(discriminator)
+    perceptual = untrained_network().to("meta")
+    variables = [latent, *(render[:layer](latent) for layer in range(1, len(render)))]
     return _Forward(
         generator=_count(lambda: generator(latent)),
-        frozen=_count(lambda: render(latent)),
+        frozen=tuple(_count(lambda k=k, v=v: render[k:](v)) for k, v in enumerate(variables)),
         critic=_count(lambda: critic(image)),
         features=_count(lambda: critic.features(image)),
+        perceptual=_count(lambda: perceptual(image, image)),
     )
 
 
