@@ -7,6 +7,8 @@ from typing import Any
 from config_schema import not_allowed, read_schema, validate
 from experiment import Experiment, Method, listed
 
+from rgi.corruption import DEGRADATIONS
+from rgi.corruption.degradations import CompressedSensing
 from rgi.data import companions
 from rgi.data.counts import INSPECTED
 from rgi.data.lsun import PARTS as BEDROOMS
@@ -235,6 +237,7 @@ def _check_tables(experiment: Experiment, source: str) -> None:
             _check_trained(experiment, name, dataset, source)
             for case in table.get("cases") or [table["case"]]:
                 _check_block(experiment, dataset, case, source)
+                _check_operator(experiment, dataset, case, source)
                 if name in ("inpainting", "anomaly-detection"):
                     _check_given(config, name, dataset, case, source)
     checks = {
@@ -246,6 +249,8 @@ def _check_tables(experiment: Experiment, source: str) -> None:
     for name, check in checks.items():
         if config["tables"][name] is not None:
             check(experiment, config["tables"][name], source)
+    for name in experiment.tables():
+        _check_methods(experiment, name, source)
 
 
 def _check_trained(experiment: Experiment, table: str, dataset: str, source: str) -> None:
@@ -309,6 +314,43 @@ def _check_block(experiment: Experiment, dataset: str, case: str, source: str) -
         raise not_allowed(source, path, size, allowed)
 
 
+def _check_operator(experiment: Experiment, dataset: str, case: str, source: str) -> None:
+    """A known operator fits the images."""
+    entry, path = experiment.config["cases"][case], ("cases", case)
+    resolution = experiment.config["datasets"][dataset]["resolution"]
+    if entry.get("factor", 1) > resolution:
+        allowed = f"at most {resolution}, the resolution of data set {dataset}"
+        raise not_allowed(source, (*path, "factor"), entry["factor"], allowed)
+    if entry["corruption"] == CompressedSensing.name:
+        try:
+            CompressedSensing(fraction=entry["fraction"]).measurements(experiment.numbers(dataset))
+        except InputError as error:
+            raise InputError(f"{source}: {'.'.join(path)}: {error}") from None
+
+
+def _check_methods(experiment: Experiment, table: str, source: str) -> None:
+    """Where a known operator degrades whole images there is no mask to be told or found."""
+    for dataset, case, name in experiment.rows(table):
+        method, plain = experiment.methods[name], case.partition("_")[0]
+        whole = experiment.config["cases"][plain]["corruption"] in DEGRADATIONS
+        if whole and (method.needs_mask or method.finds_mask):
+            allowed = f"methods without a mask, since case {case!r} degrades every pixel"
+            raise not_allowed(source, ("tables", table, "methods"), name, allowed)
+        if method.family == "inversion":
+            _check_rounds(experiment, dataset, plain, method, source)
+
+
+def _check_rounds(
+    experiment: Experiment, dataset: str, case: str, method: Method, source: str
+) -> None:
+    rounds = configured(method.preset, experiment.settings(case, method.name)).rounds
+    levels = experiment.config["datasets"][dataset]["resolution"].bit_length() - 2
+    if rounds and rounds[-1][0] > levels:
+        allowed = f"layers 1 to {levels}, those of data set {dataset}'s generator"
+        path = ("methods", method.name, "settings", "rounds")
+        raise not_allowed(source, path, [list(pair) for pair in rounds], allowed)
+
+
 def _check_inpainting(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
     for name in table["methods"]:
         if not experiment.methods[name].restores:
@@ -318,9 +360,14 @@ def _check_inpainting(experiment: Experiment, table: Mapping[str, Any], source: 
 
 def _check_detection(experiment: Experiment, table: Mapping[str, Any], source: str) -> None:
     for name in table["methods"]:
-        if experiment.methods[name].needs_mask:
+        if experiment.methods[name].mask == "given":
             path = ("tables", "anomaly-detection", "methods")
             raise not_allowed(source, path, name, "methods that are not given the mask")
+    for case in table["cases"]:
+        corruption = experiment.config["cases"][case]["corruption"]
+        if corruption in DEGRADATIONS:
+            path = ("tables", "anomaly-detection", "cases")
+            raise not_allowed(source, path, case, "cases of which some pixels are not corrupted")
 
 
 def _check_changed(experiment: Experiment, case: str, source: str) -> None:

@@ -80,13 +80,15 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
     preset = entry.get("preset", name)
     settings = entry.get("settings", {})
     needs_mask, finds_mask = entry.get("needs_mask", False), entry.get("finds_mask", False)
+    needs_operator = False
     together, restores = entry.get("together", False), entry.get("restores", True)
     try:
         if entry["family"] == "inversion":
             known = configured(preset, settings)
-            needs_mask, finds_mask, has_lambda = (
+            needs_mask, finds_mask, needs_operator, has_lambda = (
                 known.needs_mask,
                 known.finds_mask,
+                known.needs_operator,
                 known.has_lambda,
             )
         elif entry["family"] == "projection":
@@ -121,4 +123,5 @@ def _method(name: str, entry: Mapping[str, Any], source: str) -> Method:
         finds_mask,
         together,
         restores,
+        needs_operator,
     )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,14 @@ class Method:
     finds_mask: bool
     together: bool  # one job for all lambdas
     restores: bool = True  # if not, it only finds corrupted pixels
+    needs_operator: bool = False  # it is told how images are degraded, be it by a mask
 
     @property
     def mask(self) -> str:
         """What `score > 0.5` is to the method: a mask `given` or `found`, or `none`."""
-        return "given" if self.needs_mask else "found" if self.finds_mask else "none"
+        if self.needs_mask or self.needs_operator:
+            return "given"
+        return "found" if self.finds_mask else "none"
 
     @property
     def restores_option(self) -> str:
@@ -189,6 +193,18 @@ class Experiment:
             return self.config["tables"]["simulation"]["images"]
         entry = self.config["datasets"][dataset]
         return entry["test"] + entry.get("normal", 0)
+
+    def operator_megabytes(self, dataset: str, case: str) -> int:
+        """Memory for the random projections of a case, if it has any, and a copy of them."""
+        entry = self.config["cases"][case.partition("_")[0]]
+        if entry["corruption"] != "compressed-sensing":
+            return 0
+        return ceil(8 * entry["fraction"] * self.numbers(dataset) ** 2 / 10**6)
+
+    def numbers(self, dataset: str) -> int:
+        """How many numbers an image is."""
+        entry = self.config["datasets"][dataset]
+        return entry["channels"] * entry["resolution"] ** 2
 
     def detection_megabytes(self, dataset: str, case: str, method: str) -> int:
         """Memory for the maps of a case at all of a method's lambdas, and for what is made of them.

@@ -6,6 +6,7 @@ from typing import ClassVar
 from rgi.errors import InputError
 
 FACTORS = (2, 4, 8, 16)
+LARGEST_MATRIX = 2**28  # numbers; 1 GiB
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,21 @@ class CompressedSensing(Degradation):
             raise InputError(
                 f"cases: {self.name}: fraction: {self.fraction}; must lie above 0, at most 1"
             )
+
+    def measurements(self, numbers: int) -> int:
+        """How many projections there are of images of so many numbers.
+
+        Raises:
+            InputError: they would take a matrix of more than LARGEST_MATRIX numbers.
+        """
+        count = max(1, round(self.fraction * numbers))
+        if count * numbers > LARGEST_MATRIX:
+            raise InputError(
+                f"cases: {self.name}: fraction: {self.fraction}; {count} x {numbers} numbers are "
+                f"more than the {LARGEST_MATRIX} that a matrix may have: for such images at most "
+                f"{LARGEST_MATRIX / numbers**2:.2g}"
+            )
+        return count
 
 
 DEGRADATIONS: dict[str, type[Degradation]] = {

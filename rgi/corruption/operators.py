@@ -1,6 +1,7 @@
 """Known linear degradations: what is observed of an image, and the adjoint of that map."""
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,8 +21,6 @@ from rgi.corruption.degradations import (
 )
 from rgi.errors import InputError
 from rgi.settings import choose, read_settings
-
-LARGEST_MATRIX = 2**28  # entries; 1 GiB
 
 
 class Operator(ABC):
@@ -234,14 +233,7 @@ def observation(case: Case) -> tuple[Tensor, Operator]:
 def _random_images(
     degradation: CompressedSensing, shape: tuple[int, int, int], seed: Sequence[int]
 ) -> Tensor:
-    numbers = int(np.prod(shape))
-    count = max(1, round(degradation.fraction * numbers))
-    if count * numbers > LARGEST_MATRIX:
-        raise InputError(
-            f"cases: {degradation.name}: fraction: {degradation.fraction}; {count} x {numbers} "
-            f"numbers are more than the {LARGEST_MATRIX} that a matrix may have: for such images "
-            f"at most {LARGEST_MATRIX / numbers**2:.2g}"
-        )
+    count = degradation.measurements(math.prod(shape))
     random = np.random.default_rng(list(seed))
     matrix = random.standard_normal((count, *shape), dtype=np.float32) / np.float32(count**0.5)
     return torch.from_numpy(matrix)

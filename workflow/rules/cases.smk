@@ -42,6 +42,7 @@ rule case:
     resources:
         mem_mb=lambda wildcards, attempt: (
             attempt * MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
+            + experiment.operator_megabytes(wildcards.dataset, wildcards.case)
         ),
         runtime=30,
     params:

@@ -7,8 +7,9 @@ import numpy as np
 import typer
 
 from rgi.command import parse_lam, pin_threads, run, shard
+from rgi.corruption import load_case
 from rgi.errors import InputError
-from rgi.files import load_arrays, save_arrays
+from rgi.files import save_arrays
 from rgi.interruption import stop_requests
 from rgi.settings import parse_json
 
@@ -42,6 +43,7 @@ def main(
     """
     import torch
 
+    from rgi.corruption.operators import observation
     from rgi.inversion import Checkpoint, invert_grid
     from rgi.inversion.methods import configured
     from rgi.models import choose_device, load_discriminator, load_generator
@@ -49,24 +51,29 @@ def main(
     if len(lam) != len(output):
         raise InputError(f"--output: {len(output)} files for {len(lam)} lambdas; allowed: as many")
     pin_threads(threads)
-    arrays = load_arrays(case, "corrupted", "mask", "index")
-    rows = shard(first, last, len(arrays["index"]), case)
+    loaded = load_case(case)
+    rows = shard(first, last, len(loaded.index), case)
     chosen = configured(method, parse_json(settings))
     where = choose_device(device)
     network = load_generator(generator).to(where)
     if chosen.needs_discriminator and discriminator is None:
         raise InputError(f"--discriminator: missing; {method} needs it")
     critic = load_discriminator(discriminator).to(where) if chosen.needs_discriminator else None
-    index = arrays["index"][rows]
+    index = loaded.index[rows]
+    images, operator = torch.from_numpy(loaded.corrupted), None
+    if chosen.needs_operator:
+        images, operator = observation(loaded)
+        operator = operator.rows(torch.arange(len(images))[rows])
     kept = output[0].with_name(f".{output[0].stem}.checkpoint.pt")
     with stop_requests() as stop:
         checkpoint = Checkpoint(kept, checkpoint_seconds, stop)
         restorations = invert_grid(
-            torch.from_numpy(arrays["corrupted"][rows]),
+            images[rows],
             network,
             chosen,
             [parse_lam(text) for text in lam],
-            mask=torch.from_numpy(arrays["mask"][rows]) if chosen.needs_mask else None,
+            mask=torch.from_numpy(loaded.mask[rows]) if chosen.needs_mask else None,
+            operator=operator,
             discriminator=critic,
             index=index,
             seed=seed,

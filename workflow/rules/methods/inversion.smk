@@ -11,6 +11,7 @@ INVERSION_RESOURCES = {
     "mem_mb": lambda wildcards, attempt: (
         attempt * MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
         + config["memory_mb"]
+        + experiment.operator_megabytes(wildcards.dataset, wildcards.case)
     ),
     "runtime": 120,
     "gpu": 0 if config["device"] == "cpu" else 1,
