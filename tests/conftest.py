@@ -1,5 +1,7 @@
 """Fixtures that several test files share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,8 +24,9 @@ def needed_backbone(name, request):
 def random_backbone(tmp_path, monkeypatch):
     """A torch cache whose SqueezeNet has random weights: the path, not the perception, counts."""
     import torch
-    from torchvision.models import squeezenet1_1
+    from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
+    from rgi.files import sha256_of
     from rgi.models.perceptual import _network
 
     with torch.random.fork_rng(devices=[]):
@@ -31,7 +34,13 @@ def random_backbone(tmp_path, monkeypatch):
         weights = squeezenet1_1().state_dict()
     checkpoints = tmp_path / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
-    torch.save(weights, checkpoints / "squeezenet1_1-b8a52dc0.pth")
+    torch.save(weights, checkpoints / "new.pth")
+    # As torch names what it downloads; the file stands where that of the published weights would.
+    name = f"squeezenet1_1-{sha256_of(checkpoints / 'new.pth')[:8]}.pth"
+    (checkpoints / "new.pth").rename(checkpoints / name)
+    member = SqueezeNet1_1_Weights.IMAGENET1K_V1
+    published = replace(member.value, url=f"http://127.0.0.1:9/models/{name}")
+    monkeypatch.setattr(member, "_value_", published)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     yield
     _network.cache_clear()

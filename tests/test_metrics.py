@@ -309,6 +309,14 @@ def test_lpips_has_a_finite_gradient_where_the_network_is_blind(random_backbone)
     assert first.grad.isfinite().all()
 
 
+def test_lpips_refuses_a_backbone_of_other_bytes(random_backbone, tmp_path):
+    """A page of an error, say, that was saved under the file's name."""
+    (cached,) = (tmp_path / "hub" / "checkpoints").iterdir()
+    cached.write_bytes(cached.read_bytes()[:-1] + b"!")
+    with pytest.raises(InputError, match=r"not the published file: its sha256 is .* begin with"):
+        lpips(np.zeros((1, 3, 64, 64)), np.zeros((1, 3, 64, 64)))
+
+
 def test_lpips_without_its_backbone_names_the_file_and_the_way_out(tmp_path, monkeypatch):
     from torchvision.models import SqueezeNet1_1_Weights
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rgi.errors import InputError
+from rgi.files import sha256_of
 
 SMALLEST_SIDE = 64
 
@@ -82,13 +83,15 @@ def _backbone_weights(cache: Path) -> dict[str, torch.Tensor]:
 
     url = SqueezeNet1_1_Weights.IMAGENET1K_V1.url
     path = cache / "checkpoints" / url.rsplit("/", 1)[1]
+    if path.exists():
+        _check_published(path, url)
     try:
         return torch.hub.load_state_dict_from_url(
             url,
             str(path.parent),
             map_location="cpu",
             progress=False,
-            check_hash=True,
+            check_hash=True,  # of what is downloaded
             weights_only=True,
         )
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -97,3 +100,14 @@ def _backbone_weights(cache: Path) -> dict[str, torch.Tensor]:
             f"lpips needs the backbone {path} ({reason}): put the file from {url} there (or set "
             "TORCH_HOME), or do without: no lpips in `metrics:`, no perceptual_weight of a method"
         ) from None
+
+
+def _check_published(path: Path, url: str) -> None:
+    """Torch puts the first digits of a file's SHA-256 into its name, and trusts a file of it."""
+    published = path.stem.rsplit("-", 1)[1]
+    found = sha256_of(path)
+    if not found.startswith(published):
+        raise InputError(
+            f"lpips: the backbone {path} is not the published file: its sha256 is {found}, which "
+            f"should begin with {published}; take it away, or put the file from {url} there"
+        )
