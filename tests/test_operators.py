@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from rgi.corruption import DEGRADATIONS, Case, load_case, save_case
+from rgi.corruption import DEGRADATIONS, Case, load_case, save_case, save_case_preview
 from rgi.corruption.degradations import CompressedSensing, Denoising, SuperResolution
 from rgi.corruption.operators import (
     AveragePooling,
@@ -158,6 +160,16 @@ def test_the_rest_of_a_case_is_as_of_any_other(degradation, clean):
     assert case.index.tolist() == list(range(5))
     fewer = observe(clean[:2], degradation, 3, "a")
     assert np.array_equal(fewer.observed, case.observed[:2])
+
+
+def test_a_preview_of_degraded_images_shows_no_mask(tmp_path, clean):
+    case = observe(clean, SuperResolution(factor=4), 3, "a")
+    heights = []
+    for shown in (case, replace(case, operator=None)):
+        save_case_preview(tmp_path / "case.png", shown)
+        with Image.open(tmp_path / "case.png") as preview:
+            heights.append(preview.height)
+    assert heights[0] / heights[1] == 2 / 3
 
 
 def test_noise_and_projections_differ_between_cases(clean):

@@ -156,14 +156,17 @@ def load_case(path: Path) -> Case:
 
 
 def save_case_preview(path: Path, case: Case) -> None:
-    """Draw the first images of a case: clean (if known), corrupted, mask, one above the other."""
+    """Draw the first images of a case: clean (if known), corrupted, mask, one above the other.
+
+    Where an operator degrades every pixel, there is no mask to show.
+    """
     shown = slice(0, PREVIEWED)
     mask = case.mask[shown, None].astype(np.float32) * 2 - 1
     known = np.isfinite(case.clean).all()
     groups = {
         **({"clean": case.clean[shown]} if known else {}),
         "corrupted": case.corrupted[shown],
-        "mask (white: corrupted)": mask,
+        **({"mask (white: corrupted)": mask} if case.operator is None else {}),
     }
     save_preview(path, {label: _to_bytes(rows) for label, rows in groups.items()})
 
