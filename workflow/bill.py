@@ -125,7 +125,8 @@ class Bill:
 
     def _images(self, job: Job) -> int:
         first, last = self.experiment.shard_rows(
-            job.wildcards["dataset"], job.wildcards["case"], int(job.wildcards["shard"])
+            *(job.wildcards[key] for key in ("dataset", "case", "method")),
+            int(job.wildcards["shard"]),
         )
         return last - first
 

@@ -23,6 +23,11 @@ rule autoencoder:
         ),
         runtime=24 * 60,
         gpu=0 if config["device"] == "cpu" else 1,
+        gpu_mb=lambda wildcards: (
+            0
+            if config["device"] == "cpu"
+            else MEGABYTES[config["datasets"][wildcards.dataset]["resolution"]]
+        ),
         device=config["device"],
     params:
         directory=lambda wildcards, output: Path(output.autoencoder).parent,

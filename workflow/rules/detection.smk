@@ -25,7 +25,9 @@ rule detection:
     params:
         restorations="results/restorations/{dataset}/{case}/{method}",
         lams=lambda wildcards: [f"--lam={lam}" for lam in experiment.methods[wildcards.method].lams],
-        shards=lambda wildcards: len(experiment.shards(wildcards.dataset, wildcards.case)),
+        shards=lambda wildcards: len(
+            experiment.shards(wildcards.dataset, wildcards.case, wildcards.method)
+        ),
         restores=lambda wildcards: experiment.methods[wildcards.method].restores_option,
         folds=config["folds"],
         seed=config["seed"],
@@ -57,7 +59,9 @@ rule defects:
     params:
         restorations="results/restorations/{dataset}/{case}/{method}",
         lams=lambda wildcards: [f"--lam={lam}" for lam in experiment.methods[wildcards.method].lams],
-        shards=lambda wildcards: len(experiment.shards(wildcards.dataset, wildcards.case)),
+        shards=lambda wildcards: len(
+            experiment.shards(wildcards.dataset, wildcards.case, wildcards.method)
+        ),
         restores=lambda wildcards: experiment.methods[wildcards.method].restores_option,
         detection=lambda wildcards, input: Path(input.images).parent,
     shell:

@@ -22,7 +22,9 @@ rule scores:
     params:
         directory="results/restorations/{dataset}/{case}/{method}",
         lams=lambda wildcards: [f"--lam={lam}" for lam in experiment.methods[wildcards.method].lams],
-        shards=lambda wildcards: len(experiment.shards(wildcards.dataset, wildcards.case)),
+        shards=lambda wildcards: len(
+            experiment.shards(wildcards.dataset, wildcards.case, wildcards.method)
+        ),
         metrics=[f"--metrics={metric}" for metric in config["metrics"]],
         mask=lambda wildcards: experiment.methods[wildcards.method].mask,
         restores=lambda wildcards: experiment.methods[wildcards.method].restores_option,

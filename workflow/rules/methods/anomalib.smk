@@ -65,7 +65,7 @@ rule restore_anomalib:
         device=config["device"],
     params:
         rows=lambda wildcards: experiment.shard_rows(
-            wildcards.dataset, wildcards.case, int(wildcards.shard)
+            wildcards.dataset, wildcards.case, wildcards.method, int(wildcards.shard)
         ),
     shell:
         "python $SCRIPTS/restore_anomalib.py --case {input.case:q} --detector {input.detector:q}"

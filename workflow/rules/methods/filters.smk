@@ -19,7 +19,7 @@ rule restore_filter:
         preset=lambda wildcards: experiment.methods[wildcards.method].preset,
         settings=lambda wildcards: as_json(experiment.methods[wildcards.method].settings),
         rows=lambda wildcards: experiment.shard_rows(
-            wildcards.dataset, wildcards.case, int(wildcards.shard)
+            wildcards.dataset, wildcards.case, wildcards.method, int(wildcards.shard)
         ),
     shell:
         "python $SCRIPTS/restore_filter.py --case {input.case:q} --method {params.preset}"

@@ -24,7 +24,7 @@ INVERSION_PARAMS = {
     "preset": lambda wildcards: experiment.methods[wildcards.method].preset,
     "settings": lambda wildcards: as_json(experiment.settings(wildcards.case, wildcards.method)),
     "rows": lambda wildcards: experiment.shard_rows(
-        wildcards.dataset, wildcards.case, int(wildcards.shard)
+        wildcards.dataset, wildcards.case, wildcards.method, int(wildcards.shard)
     ),
     "seed": config["seed"],
     "discriminator": lambda wildcards, input: (

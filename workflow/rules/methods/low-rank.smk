@@ -23,7 +23,7 @@ rule restore_low_rank:
         preset=lambda wildcards: experiment.methods[wildcards.method].preset,
         settings=lambda wildcards: as_json(experiment.methods[wildcards.method].settings),
         rows=lambda wildcards: experiment.shard_rows(
-            wildcards.dataset, wildcards.case, int(wildcards.shard)
+            wildcards.dataset, wildcards.case, wildcards.method, int(wildcards.shard)
         ),
         seed=config["seed"],
     shell:

@@ -20,12 +20,13 @@ rule restore_projection:
         ),
         runtime=120,
         gpu=0 if config["device"] == "cpu" else 1,
+        gpu_mb=0 if config["device"] == "cpu" else 4000,
         device=config["device"],
     params:
         preset=lambda wildcards: experiment.methods[wildcards.method].preset,
         settings=lambda wildcards: as_json(experiment.methods[wildcards.method].settings),
         rows=lambda wildcards: experiment.shard_rows(
-            wildcards.dataset, wildcards.case, int(wildcards.shard)
+            wildcards.dataset, wildcards.case, wildcards.method, int(wildcards.shard)
         ),
     shell:
         "python $SCRIPTS/restore_projection.py --case {input.case:q}"
