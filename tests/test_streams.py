@@ -1,5 +1,6 @@
 """Pictures are read by many threads: in order, a few at a time, and on after a kill."""
 
+import hashlib
 import json
 import os
 import signal
@@ -247,7 +248,7 @@ def deadly(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments)
 
-streams.SAVE_SECONDS, folder.to_pixels = 0, deadly
+streams.SAVE_SECONDS, streams.TOGETHER, folder.to_pixels = 0, 8, deadly
 prepare(values, directory, seed=0, threads=2)
 """
 
@@ -316,6 +317,34 @@ def test_a_kill_after_the_last_picture_costs_none(folder, tmp_path, reads):
     assert not reads
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
     assert {path.name for path in (tmp_path / "killed").iterdir()} == CHECKSUMS | set(MADE)
+
+
+def check_hash(path, pictures):
+    """Stream pictures to a file; the SHA-256 that comes of it is that of the file."""
+    with streams.stream_pictures(path, (8, 8, 1), pictures, "same", 2) as (partial, _, digest):
+        assert digest == hashlib.sha256(partial.read_bytes()).hexdigest()
+    return np.load(path)
+
+
+@pytest.mark.parametrize("read", [picture, late_or_early], ids=["all", "some unreadable"])
+def test_the_hash_is_that_of_the_file(tmp_path, read):
+    found = check_hash(tmp_path / "train.npy", Pictures(names(100), read))
+    assert len(found) == (100 if read is picture else 90)
+
+
+def test_the_hash_is_that_of_the_file_also_where_it_was_begun_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "SAVE_SECONDS", 0)
+
+    def failing(name):
+        if name == "77":
+            raise OSError("no such device")
+        return late_or_early(name)
+
+    path = tmp_path / "train.npy"
+    with pytest.raises(RuntimeError, match="77"):
+        check_hash(path, Pictures(names(100), failing))
+    assert json.loads((tmp_path / RECORD).read_text())["rows"] > 0
+    assert len(check_hash(path, Pictures(names(100), late_or_early))) == 90
 
 
 def other_resolution(folder):

@@ -1,6 +1,7 @@
 """Arrays on disk that grow row by row, read in order by many threads, and go on after a kill."""
 
 import contextlib
+import hashlib
 import io
 import json
 import logging
@@ -20,12 +21,12 @@ from tqdm import tqdm
 from rgi.data.pictures import UnreadableImageError
 from rgi.data.sources import Pictures
 from rgi.errors import InputError
-from rgi.files import give_name, room_for, sha256_of, write_whole
+from rgi.files import give_name, room_for, write_whole
 
 logger = logging.getLogger(__name__)
 
 # Handed to a thread at once: for single pictures the hand-over costs some percent of the time.
-TOGETHER = 8
+TOGETHER = 32
 SAVE_SECONDS = 5.0  # what a kill costs at most, and the time that it takes to write so much
 
 
@@ -124,13 +125,14 @@ def stream_pictures(
     try:
         with room_for(path), partial.open("r+b") as stream, ThreadPoolExecutor(1) as saver:
             standing = _resume(stream, shape, record, identity)
-            array = _GrowingArray(stream, shape, standing.rows)
+            readable = len(pictures.names) - len(standing.skipped)
+            array = _HashedArray(stream, shape, standing.rows, expected=readable)
             save = _Saver(stream, record, identity, saver)
             _append_all(pictures, array, standing, save, threads)
             array.finish()
+            digest = array.digest()
             stream.flush()
             os.fsync(stream.fileno())
-        digest = sha256_of(partial)
         yield partial, standing, digest
     except InputError:
         forget(path)
@@ -152,24 +154,58 @@ def show_progress(name: str, **options: Any) -> tqdm:
 
 
 class _GrowingArray:
-    """The content of a .npy file, uint8 N x `shape`, of which the first `rows` are there."""
+    """The content of a .npy file, uint8 N x `shape`, which grows by rows."""
 
-    def __init__(self, stream: IO[bytes], shape: tuple[int, ...], rows: int = 0) -> None:
-        self.stream, self.shape, self.rows = stream, shape, rows
-        self.stream.write(_header(0, shape))
-        self.stream.seek(_size(rows, shape))
-        self.stream.truncate()
+    def __init__(self, stream: IO[bytes], shape: tuple[int, ...]) -> None:
+        self.stream, self.shape, self.rows = stream, shape, 0
+        self.write_header(0)
 
-    def append(self, array: np.ndarray) -> None:
+    def write_header(self, rows: int) -> None:
+        self.stream.seek(0)
+        self.stream.write(_header(rows, self.shape))
+
+    def append(self, array: np.ndarray) -> memoryview:
+        """Write a row; its bytes."""
         if array.shape != self.shape or array.dtype != np.uint8:
             found = f"{array.dtype} {array.shape}"
             raise ValueError(f"{self.stream.name}: {found}; expected uint8 {self.shape}")
-        self.stream.write(np.ascontiguousarray(array).data)
+        content = np.ascontiguousarray(array).data
+        self.stream.write(content)
         self.rows += 1
+        return content
 
     def finish(self) -> None:
+        self.write_header(self.rows)
+
+
+class _HashedArray(_GrowingArray):
+    """The same in a file of which the first `rows` are there; hashed as it grows.
+
+    The header comes first and tells how many rows there are: where it is another number than the
+    `expected` one, the file is read and hashed once more.
+    """
+
+    def __init__(self, stream: IO[bytes], shape: tuple[int, ...], rows: int, expected: int) -> None:
+        super().__init__(stream, shape)
+        self.rows, self.expected = rows, expected
+        self.stream.truncate(_size(rows, shape))
+        self.sha256 = self._rehashed(expected)
+
+    def append(self, array: np.ndarray) -> memoryview:
+        content = super().append(array)
+        self.sha256.update(content)
+        return content
+
+    def digest(self) -> str:
+        """The file's SHA-256, after `finish`."""
+        if self.rows != self.expected:
+            self.sha256 = self._rehashed(self.rows)
+        return self.sha256.hexdigest()
+
+    def _rehashed(self, rows: int) -> Any:  # hashlib names no class
+        self.write_header(rows)
         self.stream.seek(0)
-        self.stream.write(_header(self.rows, self.shape))
+        return hashlib.file_digest(self.stream, "sha256")
 
 
 def _header(rows: int, shape: tuple[int, ...]) -> bytes:
