@@ -220,9 +220,9 @@ def test_tables_do_not_depend_on_the_shard_size(finished, tmp_path):
 @pytest.mark.parametrize(
     ("kept", "shown", "figures"),
     [
-        ("simulation", {"simulation"}, 1),
-        ("inpainting", {"inpainting", "cost", "lambda-sensitivity"}, 2),
-        ("anomaly-detection", {"anomaly-detection", "cost", "lambda-sensitivity"}, 4),
+        ("simulation", {"simulation"}, 2),
+        ("inpainting", {"inpainting", "cost", "lambda-sensitivity"}, 3),
+        ("anomaly-detection", {"anomaly-detection", "cost", "lambda-sensitivity"}, 5),
     ],
 )
 def test_any_table_can_be_had_alone(tmp_path, kept, shown, figures):

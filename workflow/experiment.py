@@ -377,10 +377,18 @@ class Experiment:
             [m.name for m in self.methods.values() if m.family == name and not m.together]
         )
 
+    def method_entries(self) -> dict[str, Mapping[str, Any]]:
+        """What the config says of each method that some table names."""
+        named = {name for table in self.tables() for name in self.table(table)["methods"]}
+        return {name: self.config["methods"][name] for name in self.methods if name in named}
+
     def asked(self, family: str) -> list[Method]:
         """A family's methods that some table names."""
-        named = {name for table in self.tables() for name in self.table(table)["methods"]}
-        return [m for m in self.methods.values() if m.family == family and m.name in named]
+        return [
+            m
+            for m in self.methods.values()
+            if m.family == family and m.name in self.method_entries()
+        ]
 
     def together(self, family: str) -> list[Method]:
         """A family's methods of which one job computes all lambdas."""

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from rgi.baselines.interface import Restored, check_at_least, check_lam
 from rgi.settings import choose, read_settings
+from rgi.traits import NOTHING, Traits
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Filter:
     has_lambda: bool
     settings: type
     function: Callable[[np.ndarray, float | None, Any], np.ndarray]
+    traits: Traits
 
 
 def median(image: np.ndarray, lam: float | None, settings: MedianSettings) -> np.ndarray:
@@ -96,9 +98,27 @@ def non_local_means(
 FILTERS: dict[str, Filter] = {
     entry.name: entry
     for entry in (
-        Filter("median", False, MedianSettings, median),
-        Filter("total-variation", True, TotalVariationSettings, total_variation),
-        Filter("non-local-means", True, NonLocalMeansSettings, non_local_means),
+        Filter(
+            "median",
+            False,
+            MedianSettings,
+            median,
+            Traits("image", "absolute error in a window", NOTHING, NOTHING),
+        ),
+        Filter(
+            "total-variation",
+            True,
+            TotalVariationSettings,
+            total_variation,
+            Traits("image", "squared error", "total variation (lambda)", NOTHING),
+        ),
+        Filter(
+            "non-local-means",
+            True,
+            NonLocalMeansSettings,
+            non_local_means,
+            Traits("image", "squared error to alike patches (lambda)", NOTHING, NOTHING),
+        ),
     )
 }
 

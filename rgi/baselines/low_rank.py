@@ -8,7 +8,7 @@ channels stacked. What fits the low rank is the restored image, what does not is
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from rgi.baselines.interface import Restored, check_at_least, check_lam
 from rgi.baselines.robust_pca import decompose, standard_weight
 from rgi.errors import InputError
 from rgi.settings import choose, read_settings
+from rgi.traits import Traits
 
 MOST_REACH = 0.25  # half of each side is left to align by
 
@@ -67,6 +68,7 @@ class LowRank:
     name: str
     settings: type
     prepare: Callable[[np.ndarray, float, Any], Split]
+    traits: Traits
     has_lambda: bool = True
 
 
@@ -105,9 +107,23 @@ def rasl(references: np.ndarray, lam: float, settings: RASLSettings) -> Split:
     return split
 
 
+_RPCA = Traits(
+    variables="low-rank and sparse part",
+    fidelity="both add up to the image",
+    prior="low rank, sparse part (lambda)",
+    needs="normal images",
+)
 LOW_RANK: dict[str, LowRank] = {
     entry.name: entry
-    for entry in (LowRank("rpca", RPCASettings, rpca), LowRank("rasl", RASLSettings, rasl))
+    for entry in (
+        LowRank("rpca", RPCASettings, rpca, _RPCA),
+        LowRank(
+            "rasl",
+            RASLSettings,
+            rasl,
+            replace(_RPCA, variables="low-rank and sparse part, affine maps"),
+        ),
+    )
 }
 
 

@@ -99,6 +99,12 @@ TABLES = {
 }
 
 FIGURES = {
+    "methods": Caption(
+        "The methods and their kin",
+        "What each method looks for (variables), what ties that to the image (fidelity), what else "
+        "speaks for or against it (prior), and what it has to know beside the image. Lambda stands "
+        "where its weight does. Colours and markers are those of all figures.",
+    ),
     "restorations": Caption(
         "Restorations side by side",
         "The first test images of each data set and case, not picked by hand. From left to right: "

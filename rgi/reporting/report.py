@@ -21,6 +21,7 @@ from rgi.reporting.layout import LAYOUTS, Block
 from rgi.reporting.tables import COLUMNS_OF
 
 ORDER = (
+    "methods",
     "inpainting",
     "restorations",
     "anomaly-detection",

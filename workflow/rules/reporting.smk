@@ -2,6 +2,7 @@
 localrules:
     table,
     figure,
+    figure_methods,
     report,
 
 
@@ -32,9 +33,19 @@ ABOUT = {
     for asked in experiment.tables()
     for name in TABLES[asked]
 }
-ASKED_FIGURES = list(dict.fromkeys(f for about in experiment.tables() for f in FIGURES[about]))
-# Figures that need more than a table, with rules of their own.
-OF_MORE = ["restorations", "detections", "detection-curves", "dice-by-defect", "training-size"]
+ASKED_FIGURES = [
+    *dict.fromkeys(f for about in experiment.tables() for f in FIGURES[about]),
+    "methods",
+]
+# Figures that need more or less than a table, with rules of their own.
+OF_MORE = [
+    "restorations",
+    "detections",
+    "detection-curves",
+    "dice-by-defect",
+    "training-size",
+    "methods",
+]
 SCORED = [
     "results/scores/{dataset}/{case}/{method}.csv",
     "results/selection/{dataset}/{case}/{method}.csv",
@@ -268,6 +279,27 @@ rule figure:
         runtime=10,
     shell:
         "python $SCRIPTS/make_figure.py --name {wildcards.figure} --table {input:q}"
+        " --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
+
+
+rule figure_methods:
+    output:
+        png=report("reports/figures/methods.png", category="Figures", labels={"figure": "methods"}),
+        pdf="reports/figures/methods.pdf",
+    log:
+        "results/logs/figure/methods.log",
+    benchmark:
+        "results/benchmarks/figure/methods.tsv"
+    conda:
+        "../../envs/rgi.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        # A function: Snakemake would read braces in plain text as wildcards.
+        methods=lambda wildcards: as_json(experiment.method_entries()),
+    shell:
+        "python $SCRIPTS/figure_methods.py --methods {params.methods:q}"
         " --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
 
 
