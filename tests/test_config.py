@@ -733,6 +733,17 @@ def test_data_sets_that_differ_in_their_training_images_alone_are_a_series(confi
     assert read_experiment(config, "own.yaml").training_series() == []
 
 
+def test_methods_that_are_called_by_their_steps_are_a_line(config):
+    changed = projecting(config)
+    entry = {"family": "projection", "preset": "vae-grad", "lam": [0.05]}
+    names = {"slow-3": 3, "slow-10": 10, "lone-7": 7, "other-4": 5}
+    changed["methods"] |= {name: entry | {"settings": {"steps": n}} for name, n in names.items()}
+    changed["autoencoders"] = {"digits": {"vae": AUTOENCODER}}
+    changed["tables"]["anomaly-detection"]["methods"] = [*names, "median"]
+    found = read_experiment(changed, "own.yaml").step_series()
+    assert found == {"slow": {"slow-3": 3, "slow-10": 10}}
+
+
 def test_a_detector_that_restores_nothing_is_not_for_inpainting(config):
     experiment = read_experiment(config, "config.yaml")
     median = dataclasses.replace(experiment.methods["median"], restores=False)
@@ -748,6 +759,8 @@ TABLES_OF = {
     "celeba-small": {"inpainting"},
     "energy-projection": {"inpainting", "anomaly-detection"},
     "inverse-problems": {"inpainting"},
+    "energy-projection-magnetic-tile": {"anomaly-detection"},
+    "energy-projection-steps": {"anomaly-detection"},
     "magnetic-tile": {"anomaly-detection"},
     "own-images": {"inpainting"},
     "paper": {"inpainting", "anomaly-detection", "simulation"},

@@ -22,6 +22,7 @@ from rgi.reporting.curves import (
 from rgi.reporting.detection_lines import (
     detection_curves_figure,
     dice_by_defect_figure,
+    steps_figure,
     training_size_figure,
 )
 from rgi.reporting.detections import OUTLINE, ROWS, TRUTH, detection_strips, detections_figure
@@ -387,3 +388,23 @@ def test_training_size_is_drawn_in_its_order_by_data_sets_that_belong_together(s
         assert line[0].get_xdata().tolist() == pytest.approx([100, 300, 1000])
         assert line[0].get_ydata().tolist() == [0.5, 0.7, 0.9]
     saved(figure)
+
+
+def test_auroc_is_drawn_against_the_steps_and_as_a_level_without_them(saved):
+    rows = [
+        ("brick", "crack", kind, method, "auroc", statistic, value, value - 0.1, value + 0.1)
+        for method, value in (("slow-9", 0.7), ("slow-1", 0.5), ("vae", 0.6), ("slow-3", 0.9))
+        for kind in ("all", "crack")
+        for statistic in ("pooled", "mean")
+    ]
+    columns = ["dataset", "case", "kind", "method", "metric", "statistic", "value", "low", "high"]
+    lines = {"slow": {"slow-1": 1, "slow-3": 3, "slow-9": 9}}
+    (axes,) = steps_figure(pd.DataFrame(rows, columns=columns), lines).axes
+
+    (line,) = axes.containers
+    assert line[0].get_xdata().tolist() == pytest.approx([1, 3, 9])
+    assert line[0].get_ydata().tolist() == [0.5, 0.9, 0.7]
+    (level,) = [own for own in axes.lines if own.get_ydata()[0] == own.get_ydata()[-1] == 0.6]
+    assert level.get_xdata() == [0, 1]  # of the panel, from side to side
+    assert axes.get_title() == "brick\ncrack"
+    saved(axes.figure)

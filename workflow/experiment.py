@@ -136,6 +136,16 @@ class Experiment:
             alike.setdefault(as_json([entry, *networks]), []).append(name)
         return [names for names in alike.values() if len(names) > 1]
 
+    def step_series(self) -> dict[str, dict[str, int]]:
+        """Methods of the anomaly-detection table called LINE-N that take N steps, line by line."""
+        table = self.config["tables"]["anomaly-detection"]
+        found: dict[str, dict[str, int]] = {}
+        for name in table["methods"] if table else []:
+            line, _, steps = name.rpartition("-")
+            if steps == str(self.methods[name].settings.get("steps")):
+                found.setdefault(line, {})[name] = int(steps)
+        return {line: steps for line, steps in found.items() if len(steps) > 1}
+
     @cached_property
     def library(self) -> Callable[[str], str | None]:
         """The hash of the user's own library of masks that a case draws from, if it does.

@@ -146,6 +146,13 @@ FIGURES = {
         "generator and detectors were trained on, test images being the same. Bars are 95% "
         "bootstrap intervals over test images; they do not hold the chance of training.",
     ),
+    "steps": Caption(
+        "How many steps a projection needs",
+        "AUROC of all pixels together against the number of steps (figure 5 of Dehaene et al. "
+        "2020), each number of them being a method of its own; a level line is a method without "
+        "steps. Bars are 95% bootstrap intervals over images, or groups of images that show the "
+        "same thing.",
+    ),
     "simulation": Caption(
         "Simulation: error against the mean of the noise",
         "How far the restored image is from the clean one, for corruption of growing brightness "

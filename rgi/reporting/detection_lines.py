@@ -125,6 +125,40 @@ def training_size_figure(
     return figure
 
 
+def steps_figure(table: pd.DataFrame, lines: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Pooled AUROC against the number of steps, a panel for each data set and case.
+
+    Methods of no line are drawn as levels.
+
+    Args:
+        table: anomaly-detection.csv.
+        lines: of each line, how many steps its methods take.
+    """
+    chosen = (table["kind"] == "all") & (table["metric"] == "auroc")
+    auroc = table[chosen & (table["statistic"] == "pooled")]
+    steps = {method: count for line in lines.values() for method, count in line.items()}
+    levels = [method for method in auroc["method"].unique() if method not in steps]
+    line_of = {method: line for line, methods in lines.items() for method in methods}
+    auroc = auroc.assign(x=auroc["method"].map(steps), line=auroc["method"].map(line_of))
+    style = looks([*lines, *levels])
+    places = list(auroc[["dataset", "case"]].drop_duplicates().itertuples(index=False))
+    figure, (panels,) = _grid(1, len(places), style, wide=1.4)
+    for (dataset, case), axes in zip(places, panels, strict=True):
+        own = auroc[(auroc["dataset"] == dataset) & (auroc["case"] == case)]
+        axes.set_xscale("log")
+        points = {line: own[own["line"] == line].sort_values("x") for line in lines}
+        _points(axes, points, {line: style[line] for line in lines})
+        for method in levels:
+            (value,) = own.loc[own["method"] == method, "value"]
+            axes.axhline(value, color=style[method].colour, linestyle=style[method].line)
+        ticks = sorted(set(steps.values()))
+        axes.set_xticks(ticks, [str(tick) for tick in ticks], rotation=45)
+        axes.minorticks_off()
+        axes.set(title=f"{dataset}\n{case}", xlabel="steps")
+    panels[0].set_ylabel("AUROC")
+    return figure
+
+
 FIGURES: dict[str, Callable[[Path, Request], Figure]] = {
     "detection-curves": detection_curves_figure,
     "dice-by-defect": dice_by_defect_figure,

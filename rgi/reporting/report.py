@@ -29,6 +29,7 @@ ORDER = (
     "detection-curves",
     "dice-by-defect",
     "training-size",
+    "steps",
     "simulation",
     "solver",
     "solver-seconds",

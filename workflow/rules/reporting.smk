@@ -21,6 +21,7 @@ FIGURES = {
         "detection-curves",
         "dice-by-defect",
         *(["training-size"] if experiment.training_series() else []),
+        *(["steps"] if experiment.step_series() else []),
         "lambda-sensitivity",
     ],
     "simulation": ["simulation"],
@@ -45,6 +46,7 @@ OF_MORE = [
     "dice-by-defect",
     "training-size",
     "methods",
+    "steps",
 ]
 SCORED = [
     "results/scores/{dataset}/{case}/{method}.csv",
@@ -154,6 +156,7 @@ if "anomaly-detection" in experiment.tables():
         figure_detections,
         figure_detection_lines,
         figure_training_size,
+        figure_steps,
 
     rule figure_detections:
         input:
@@ -253,6 +256,27 @@ if "anomaly-detection" in experiment.tables():
         shell:
             "python $SCRIPTS/figure_training_size.py --table {input.table:q}"
             " --datasets results/datasets {params.series:q}"
+            " --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
+
+    rule figure_steps:
+        input:
+            "reports/tables/anomaly-detection.csv",
+        output:
+            png=report("reports/figures/steps.png", category="Figures", labels={"figure": "steps"}),
+            pdf="reports/figures/steps.pdf",
+        log:
+            "results/logs/figure/steps.log",
+        benchmark:
+            "results/benchmarks/figure/steps.tsv"
+        conda:
+            "../../envs/rgi.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            lines=as_json(experiment.step_series()),
+        shell:
+            "python $SCRIPTS/figure_steps.py --table {input:q} --lines {params.lines:q}"
             " --output-png {output.png:q} --output-pdf {output.pdf:q} > {log:q} 2>&1"
 
 
