@@ -235,6 +235,16 @@ def test_a_projection_that_diverges_is_no_result():
         project(drawn(), Linear(), endless(steps=500, learning_rate=5.0), 0.0)
 
 
+def test_projections_whose_energy_rose_are_named_in_the_log(caplog):
+    """Each step multiplies what is left by 1 - 2 learning_rate: -1.2 is too far, -0.8 is not."""
+    project(drawn(), Linear(), endless(steps=20, learning_rate=0.9), 0.0)
+    assert not caplog.records
+    project(drawn(), Linear(), endless(steps=20, learning_rate=1.1), 0.0)
+    (record,) = caplog.records
+    expected = "the energy of 3 of 3 projections rose; learning_rate 1.1"
+    assert record.getMessage().startswith(expected)
+
+
 # Masks
 
 

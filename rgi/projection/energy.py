@@ -25,6 +25,7 @@ class Rows:
     square: Tensor
     steps: Tensor  # N: taken so far
     passes: Tensor  # N: gradients that were computed for them; one more where the last said stop
+    first: Tensor  # N: energy at x_0
     energy: Tensor  # N: at the last look
     done: Tensor  # bool N
 
@@ -40,6 +41,7 @@ class Rows:
             square=torch.zeros_like(images),
             steps=count.clone(),
             passes=count.clone(),
+            first=count.clone(),
             energy=torch.full_like(count, torch.inf),
             done=count.bool(),
         )
@@ -95,6 +97,7 @@ def take_steps(
         value, loss = value.detach(), loss.detach()
         looks = rows.steps % CHECK == 0
         settled = looks & (rows.energy - value < method.tolerance * value.abs())
+        rows.first = torch.where(rows.steps == 0, value, rows.first)
         rows.energy = torch.where(looks, value, rows.energy)
         rows.done |= (loss <= threshold) | (settled if method.tolerance else False)
         weight = rows.free

@@ -118,6 +118,13 @@ def _descend(
             bar.update(int(rows.done[chosen].sum()))
             left = left[~rows.done[left]]
     logger.info("%d projections: %.1f steps on average", len(images), rows.steps.mean().item())
+    if risen := int((rows.energy > rows.first).sum()):
+        logger.warning(
+            "the energy of %d of %d projections rose; learning_rate %g may be too large",
+            risen,
+            len(images),
+            method.learning_rate,
+        )
     return rows
 
 
