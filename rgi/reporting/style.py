@@ -49,14 +49,21 @@ _KNOWN = {
     "median": Look(SKY, "-", "h"),
     "total-variation": Look(SKY, "--", "d"),
     "non-local-means": Look(SKY, ":", "p"),
-    "l2-ae": Look(GREY, ":", "v"),
-    "l2-ae-grad": Look(GREY, "-", "v"),
-    "dsae": Look(GREEN, ":", "D"),
-    "dsae-grad": Look(GREEN, "-", "D"),
-    "vae": Look(PURPLE, ":", "P"),
-    "vae-grad": Look(PURPLE, "-", "P"),
-    "gamma-vae": Look(ORANGE, ":", "X"),
-    "gamma-vae-grad": Look(ORANGE, "-", "X"),
+    **{
+        f"{kind}{projection}": Look(colour, line, marker)
+        for kind, colour, marker in (
+            ("l2-ae", GREY, "v"),
+            ("dsae", GREEN, "D"),
+            ("vae", PURPLE, "P"),
+            ("gamma-vae", ORANGE, "X"),
+        )
+        for projection, line in (
+            ("", ":"),
+            ("-grad", "-"),
+            ("-grad-blind", "--"),
+            ("-grad-with-mask", "-."),
+        )
+    },
 }
 _OTHERS = [
     Look(colour, line, marker)
