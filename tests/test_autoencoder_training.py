@@ -21,6 +21,7 @@ from rgi.training import (
     AutoencoderSettings,
     autoencoder,
     read_autoencoder,
+    single,
     train_autoencoder,
 )
 from rgi.training.augmentation import augment, to_brightness
@@ -80,7 +81,7 @@ def test_the_quantiles_of_the_training_images_losses_are_kept(pictures, tmp_path
 def test_training_moves_every_weight_and_lowers_the_loss(pictures, tmp_path, kind):
     settings = replace(SHORT, images_shown=400)
     start(pictures, tmp_path, kind, settings)
-    before = autoencoder._begin(architecture(kind), settings, 0, CPU).autoencoder
+    before = autoencoder._begin(architecture(kind), settings, 0, CPU).network
     after = load_autoencoder(tmp_path / "autoencoder.pt")
     for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
         assert not torch.equal(old, new), name
@@ -112,7 +113,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(
 ):
     start(pictures, tmp_path / "whole", "gamma-vae")
     clock = iter(range(10**6))
-    monkeypatch.setattr(autoencoder.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(single.time, "monotonic", lambda: next(clock))
     settings = replace(SHORT, checkpoint_seconds=every)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         kill_at(patch, killed_at)

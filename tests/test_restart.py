@@ -154,7 +154,7 @@ def test_training_leaves_cudnns_switches_as_they_were(pictures, tmp_path, monkey
 
 
 def identity(pictures, settings=SHORT, device=CPU):
-    return checkpoint.identify(pictures, SMALL, settings, 0, device)
+    return checkpoint.identify(SMALL, settings, 0, device, images=pictures)
 
 
 @pytest.mark.parametrize("row", [0, 256, 5000])

@@ -21,11 +21,11 @@ TRAINING_VERSION = 1
 
 
 def identify(
-    images: np.ndarray,
     architecture: "DataclassInstance",
     settings: "DataclassInstance",
     seed: int,
     device: torch.device,
+    **learned_from: np.ndarray,
 ) -> Identity:
     """Name everything that the result depends on; a checkpoint of anything else is of no use.
 
@@ -35,7 +35,7 @@ def identify(
         **dataclasses.asdict(architecture),
         **dataclasses.asdict(settings),
         "seed": seed,
-        "images": fingerprint(images),
+        **{name: fingerprint(array) for name, array in learned_from.items()},
         "device": device.type,
         "training version": TRAINING_VERSION,
     }

@@ -113,7 +113,7 @@ def train(
     _check_batch(settings, team)
     schedule = Schedule(settings, architecture.levels)
     directory.mkdir(parents=True, exist_ok=True)
-    identity = identify(images, architecture, settings, seed, device)
+    identity = identify(architecture, settings, seed, device, images=images)
     state = _begin(architecture, settings, seed, device, team)
     with team.leader_first():  # who also puts aside a checkpoint of something else
         _resume(state, directory / CHECKPOINT, identity, schedule)
