@@ -85,6 +85,7 @@ rule all:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/importing.smk"
+include: "workflow/rules/encoders.smk"
 include: "workflow/rules/autoencoders.smk"
 include: "workflow/rules/cases.smk"
 

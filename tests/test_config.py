@@ -22,7 +22,8 @@ from rgi.models import AutoencoderArchitecture  # noqa: E402
 from rgi.models.autoencoder import SMALLEST  # noqa: E402
 from rgi.models.progressive import GROUP  # noqa: E402
 from rgi.reporting.published import published_lambda  # noqa: E402
-from rgi.training import AutoencoderSettings, read_autoencoder  # noqa: E402
+from rgi.settings import read_settings  # noqa: E402
+from rgi.training import AutoencoderSettings, EncoderSettings, read_autoencoder  # noqa: E402
 
 # Cases that the default config lacks and some of the mistakes below need.
 CASES = {
@@ -165,6 +166,13 @@ BAD = [
         "18 .* multiples of 4, 4 for",
     ),
     ("a batch not shared out", "gpus", 8, "batch: 16 is not allowed; allowed: multiples of 32"),
+    ("encoder of no generator", "encoders.digit", {}, "encoders.digit: .* allowed: digits, brick"),
+    (
+        "a start by an encoder that is not there",
+        "methods.rgi.settings",
+        {"encoded_start": True, "pool": 0},
+        "encoders: no entry for data set 'digits', which method 'rgi' needs; or set its encoded",
+    ),
     ("autoencoder of no data set", "autoencoders.digit", {"vae": AUTOENCODER}, "allowed: digits"),
     ("unknown autoencoder", "autoencoders.digits.ae", AUTOENCODER, "'ae' .* allowed: l2-ae, dsae"),
     (
@@ -670,6 +678,15 @@ def projecting(config):
     changed = merged(config, copy.deepcopy(PROJECTED))
     changed["tables"] |= {"inpainting": None, "simulation": None}
     return changed
+
+
+def test_a_start_by_an_encoder_waits_for_it_and_no_other_method_does(config):
+    config["methods"]["rgi"]["settings"] |= {"encoded_start": True, "pool": 0}
+    config["encoders"] = {"digits": {}, "brick": {"images_shown": 1000}}
+    experiment = read_experiment(config, "mine")
+    assert experiment.encoder("brick", "block", "rgi") == ["results/encoders/brick/encoder.pt"]
+    assert experiment.encoder("brick", "block", "l2") == []
+    assert read_settings(EncoderSettings, config["encoders"]["digits"], "") == EncoderSettings()
 
 
 def test_a_projection_needs_its_autoencoder_and_no_generator(config):

@@ -21,7 +21,7 @@ from rgi.files import load_arrays
 from rgi.interruption import NOT_FINISHED, Interrupted, StopRequest, stop_requests
 from rgi.inversion import METHODS, Checkpoint, descent, invert_grid, progress
 from rgi.inversion import weights as tuning
-from rgi.models import Discriminator, Generator, save_discriminator, save_generator
+from rgi.models import Discriminator, Encoder, Generator, save_discriminator, save_generator
 
 SCRIPTS = Path(__file__).parent.parent / "workflow" / "scripts"
 FIELDS = ("restored", "score", "latent", "objective", "passes")
@@ -249,6 +249,16 @@ def test_a_checkpoint_of_anything_else_is_not_used(change, corrupted, networks, 
     found = grid(method, corrupted, networks, Checkpoint(path), **options)
     assert "kept.pt: made with other" in caplog.text
     assert_same(found, grid(method, corrupted, networks, **options))
+
+
+def test_a_checkpoint_of_another_encoder_is_not_used(corrupted, networks, tmp_path, caplog):
+    method, path = replace(short("l2"), encoded_start=True), tmp_path / "kept.pt"
+    one, other = (Encoder(ARCHITECTURE, seed=seed) for seed in (4, 5))
+    with pytest.raises(Interrupted):
+        grid(method, corrupted, networks, Checkpoint(path, stop=StopAt(6)), encoder=one)
+    found = grid(method, corrupted, networks, Checkpoint(path), encoder=other)
+    assert "kept.pt: made with other encoder" in caplog.text
+    assert_same(found, grid(method, corrupted, networks, encoder=other))
 
 
 def test_a_damaged_checkpoint_costs_the_work_and_nothing_else(

@@ -28,6 +28,7 @@ def check(experiment: Experiment, source: str) -> None:
     """
     config = experiment.config
     _check_generators(config, source)
+    _check_encoders(config, source)
     _check_autoencoders(config, source)
     for name in config["datasets"]:
         _check_dataset(config, name, source)
@@ -39,6 +40,7 @@ def check(experiment: Experiment, source: str) -> None:
     _check_mirror(config["mirror"], source)
     _check_tables(experiment, source)
     _check_judged(experiment, source)
+    _check_encoded(experiment, source)
     _check_metrics(experiment, source)
 
 
@@ -60,6 +62,27 @@ def _check_generators(config: Mapping[str, Any], source: str) -> None:
                 f"{levels} numbers, one per level from 4 x 4 to the data set's resolution",
             )
         _check_batch(config, name, source)
+
+
+def _check_encoders(config: Mapping[str, Any], source: str) -> None:
+    for dataset in config["encoders"]:
+        if dataset not in config["generators"]:
+            names = ", ".join(config["generators"])
+            raise not_allowed(source, ("encoders", dataset), dataset, names)
+
+
+def _check_encoded(experiment: Experiment, source: str) -> None:
+    """A method that starts with an encoder has one."""
+    for table in experiment.tables():
+        for dataset, case, name in experiment.rows(table):
+            inverts = experiment.methods[name].family == "inversion"
+            if not inverts or dataset in experiment.config["encoders"]:
+                continue
+            if experiment.encoder(dataset, case, name):
+                raise InputError(
+                    f"{source}: encoders: no entry for data set {dataset!r}, which method "
+                    f"{name!r} needs; or set its encoded_start to false"
+                )
 
 
 def _check_autoencoders(config: Mapping[str, Any], source: str) -> None:

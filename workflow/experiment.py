@@ -12,6 +12,7 @@ from typing import Any
 from rgi.corruption import library_hash
 from rgi.data import PUBLICATIONS, companions, unpacked_name
 from rgi.data.downloads import OTHER_BYTES
+from rgi.inversion.methods import configured
 from rgi.projection.methods import METHODS as PROJECTIONS
 from rgi.reporting.published import is_as_published, is_projected_as_published
 
@@ -315,6 +316,11 @@ class Experiment:
         entry = self.imported(dataset)
         alone = entry and entry["format"] == "rgi" and "discriminator" not in entry
         return [] if alone else [f"results/generators/{dataset}/discriminator.pt"]
+
+    def encoder(self, dataset: str, case: str, method: str) -> list[str]:
+        """The file of the encoder that a method starts with, if it does."""
+        starts = configured(self.methods[method].preset, self.settings(case, method)).encoded_start
+        return [f"results/encoders/{dataset}/encoder.pt"] if starts else []
 
     def autoencoder_kind(self, method: str) -> str | None:
         """The kind of autoencoder that a method projects on, if it does."""

@@ -25,8 +25,8 @@ class Recipe:
     """How pictures are restored.
 
     Raises:
-        InputError: the method needs the true mask or an operator, or a lambda or discriminator that
-            is not given, or has no lambda.
+        InputError: the method needs the true mask, an operator or an encoder, or a lambda or
+            discriminator that is not given, or has no lambda.
     """
 
     generator: Path
@@ -44,6 +44,10 @@ class Recipe:
         if self.method.needs_operator:
             raise InputError(
                 "method: it needs a known degradation; use rgi.inversion.invert(..., operator=...)"
+            )
+        if self.method.encoded_start:
+            raise InputError(
+                "method: it starts with an encoder; use rgi.inversion.invert(..., encoder=...)"
             )
         if not self.method.has_lambda and self.lam is not None:
             raise InputError(f"lam: {self.lam}; this method has none")

@@ -17,7 +17,7 @@ from rgi.inversion.problem import Problem
 from rgi.inversion.progress import UNKEPT, Checkpoint, KeptProgress, Progress, identify
 from rgi.inversion.rounds import finish_by_rounds
 from rgi.inversion.start import start_latents
-from rgi.models import Discriminator, Generator
+from rgi.models import Discriminator, Encoder, Generator
 from rgi.models.frozen import Frozen, frozen, frozen_critic
 from rgi.models.perceptual import perceptual_network
 
@@ -46,6 +46,7 @@ def invert(
     mask: Tensor | None = None,
     operator: Operator | None = None,
     discriminator: Discriminator | None = None,
+    encoder: Encoder | None = None,
     index: Sequence[int] | Tensor | None = None,
     seed: int = 0,
     memory: int = MEMORY,
@@ -64,6 +65,7 @@ def invert(
         mask: N x H x W, True = corrupted; for methods that need the true mask.
         operator: by which the images are observed; for methods that need it.
         discriminator: for methods with a discriminator prior; eval mode, images uncoupled.
+        encoder: images N x C x H x W in [-1, 1] -> latent N x d, for methods with an encoded start.
         index: the image's row in its data set, N; random numbers are drawn per (seed, index).
         seed: of every random number.
         memory: bytes that the passes may take; more images wait for their turn.
@@ -77,10 +79,12 @@ def invert(
     Source: Mou et al., RGI (ICLR 2023), eqs. 1, 3, 4, 6 and section 4 for the schedule.
     """
     method = _resolve(method)
-    index = _checked(images, generator, method, mask, operator, discriminator, index, memory)
+    index = _checked(
+        images, generator, method, mask, operator, discriminator, encoder, index, memory
+    )
     lams = _checked_lam(method, lam, len(images))
     everyone = torch.arange(len(images))
-    known = mask, operator, discriminator
+    known = mask, operator, discriminator, encoder
     return _invert(images, generator, method, everyone, lams, *known, index, seed, memory)
 
 
@@ -93,6 +97,7 @@ def invert_grid(
     mask: Tensor | None = None,
     operator: Operator | None = None,
     discriminator: Discriminator | None = None,
+    encoder: Encoder | None = None,
     index: Sequence[int] | Tensor | None = None,
     seed: int = 0,
     memory: int = MEMORY,
@@ -111,13 +116,15 @@ def invert_grid(
         Interrupted: the process was asked to end; the checkpoint holds what was reached.
     """
     method = _resolve(method)
-    index = _checked(images, generator, method, mask, operator, discriminator, index, memory)
+    index = _checked(
+        images, generator, method, mask, operator, discriminator, encoder, index, memory
+    )
     if len(lams) == 0:
         raise InputError("lams: [] is empty; at least one lambda is needed")
     count = len(images)
     each = torch.cat([_checked_lam(method, lam, count) for lam in lams])
     lane = torch.arange(count).repeat(len(lams))
-    known = mask, operator, discriminator
+    known = mask, operator, discriminator, encoder
     found = _invert(images, generator, method, lane, each, *known, index, seed, memory, checkpoint)
     columns = vars(found)
     return [
@@ -136,6 +143,7 @@ def _invert(
     mask: Tensor | None,
     operator: Operator | None,
     discriminator: Discriminator | None,
+    encoder: Encoder | None,
     index: Tensor,
     seed: int,
     memory: int,
@@ -152,6 +160,7 @@ def _invert(
         lam=torch.zeros(len(images), device=device),
         given=given.to(device, torch.float32),
         operator=operator and operator.to(device),
+        encoder=copy.deepcopy(encoder).to(device) if method.encoded_start else None,
         # A copy: the network itself is kept for others, on the CPU.
         perceptual=copy.deepcopy(perceptual_network()).to(device)
         if method.perceptual_weight
@@ -247,6 +256,7 @@ def _checked(
     mask: Tensor | None,
     operator: Operator | None,
     discriminator: Discriminator | None,
+    encoder: Encoder | None,
     index: Sequence[int] | Tensor | None,
     memory: int,
 ) -> Tensor:
@@ -271,6 +281,7 @@ def _checked(
     if mask is not None and mask.shape != images[:, 0].shape:
         raise InputError(f"mask has shape {tuple(mask.shape)}, not {tuple(images[:, 0].shape)}")
     _check_discriminator(generator, method, discriminator)
+    _check_encoder(generator, method, encoder)
     if memory < 1:
         raise InputError(f"memory: {memory} bytes; allowed: more than 0")
     if index is not None and len(index) != len(images):
@@ -331,6 +342,15 @@ def _check_discriminator(
         raise InputError(
             f"discriminator judges {discriminator.resolution} pixels a side; the generator makes "
             f"{generator.resolution}"
+        )
+
+
+def _check_encoder(generator: Generator, method: Method, encoder: Encoder | None) -> None:
+    if method.encoded_start and encoder is None:
+        raise InputError("encoder: this method's start needs one")
+    if encoder is not None and encoder.architecture != generator.architecture:
+        raise InputError(
+            f"encoder is one for {encoder.architecture}; the generator is {generator.architecture}"
         )
 
 

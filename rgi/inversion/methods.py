@@ -35,6 +35,7 @@ class Method:
     critic_weight: float = 0.0  # Yeh et al. 2017; RGI section 4.2: 0.1
     feature_weight: float = 0.0  # AnoGAN's feature matching, DGP's discriminator features
     pool: int = 512  # Gaussian latents scored for the starts; 0: starts are drawn per image
+    encoded_start: bool = False  # the first start is what an encoder makes of the image (f-AnoGAN)
     # Successive halving, (starts, steps) per stage: after a stage the starts with the lowest
     # objective go on. RGI table 1: one start, 2000 generator passes.
     stages: tuple[tuple[int, int], ...] = ((1, 2000),)
@@ -121,6 +122,8 @@ def _contradiction(method: Method) -> str | None:
         return f"stages {list(method.stages)}: starts must not increase from stage to stage"
     if method.pool and starts[0] > method.pool:
         return f"stages begin with {starts[0]} starts, more than pool {method.pool}"
+    if method.encoded_start and method.pool and starts[0] == 1:
+        return "its one start is encoded; set pool to 0, or let stages begin with more starts"
     if method.weights_iterations and not method.learns_weights:
         return "weights_iterations is set, but its weights are fixed"
     if method.learns_weights and not method.weights_iterations:

@@ -15,7 +15,7 @@ from rgi.inversion.objective import (
     pixel_error,
     profile_fidelity,
 )
-from rgi.models import Discriminator
+from rgi.models import Discriminator, Encoder
 from rgi.models.perceptual import PerceptualDistance
 
 Render = Callable[[Tensor], Tensor]  # latent N x d -> images N x C x H x W in [-1, 1]
@@ -33,6 +33,7 @@ class Problem:
     features: Tensor | None = None  # of the observed images, for feature matching (AnoGAN, DGP)
     operator: Operator | None = None  # by which images are observed; None: they are seen
     perceptual: PerceptualDistance | None = None  # for a perceptual term
+    encoder: Encoder | None = None  # for an encoded start
 
     def rows(self, rows: Tensor, lam: Tensor | None = None) -> Self:
         """The problem of some images, in any order and any number of times.
@@ -68,6 +69,12 @@ class Problem:
         """What is observed less what would be of these images: y - A x."""
         seen = images if self.operator is None else self.operator.forward(images)
         return self.images - seen
+
+    def pictures(self) -> Tensor:
+        """What is observed as images, N x C x H x W in [-1, 1], for an encoder."""
+        if self.operator is None:
+            return self.images
+        return self.operator.picture(self.images).clamp(-1, 1)
 
     def observed_features(self, images: Tensor) -> Tensor:
         """The discriminator's last features of the images without what lies under a given mask."""

@@ -161,6 +161,7 @@ def identify(
         "operator": _described(problem.operator),
         "generator": _hash(*generator.state_dict().values()),
         "discriminator": _hash(*_weights(problem.discriminator)),
+        "encoder": _hash(*_weights(problem.encoder)),
         "perceptual network": _hash(*_weights(problem.perceptual)),
         "seed": seed,
         "rows at a time": batch,

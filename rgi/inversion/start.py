@@ -22,11 +22,27 @@ def start_latents(
     """The first latents of each image, N x K x d, best first, K as the first stage says.
 
     One pool is drawn from the seed and shared by all images. Without a pool (`pool` 0) each image's
-    latents are drawn from (seed, index).
+    latents are drawn from (seed, index). What an encoder makes of the image, if the method asks for
+    it, stands first: its loss, compared with a pool's, says little of what can be reached from it.
     """
+    others = _gaussian_starts(problem, generator, render, index, seed, batch, part)
+    if not problem.method.encoded_start:
+        return others
+    return torch.cat([_encoded(problem, batch)[:, None], others], 1)
+
+
+def _gaussian_starts(
+    problem: Problem,
+    generator: Generator,
+    render: Render,
+    index: Tensor,
+    seed: int,
+    batch: Batch,
+    part: Part,
+) -> Tensor:
     method, device = problem.method, problem.images.device
     dimension = generator.latent_dim
-    starts = method.stages[0][0]
+    starts = method.stages[0][0] - method.encoded_start
     if method.pool == 0:
         drawn = [_gaussian(starts, dimension, [seed, int(row)]) for row in index]
         return torch.stack(drawn).to(device)
@@ -38,6 +54,16 @@ def start_latents(
 
     losses = torch.cat(batch.all(len(pool), device, judged, part), 1)
     return pool[losses.topk(starts, largest=False).indices]
+
+
+def _encoded(problem: Problem, batch: Batch) -> Tensor:
+    """The latents that the encoder makes of the images, N x d."""
+
+    @torch.no_grad()
+    def encode(chosen: Tensor, padded: Tensor) -> Tensor:
+        return problem.encoder(problem.rows(padded).pictures())[: len(chosen)]
+
+    return torch.cat(batch.all(len(problem.images), problem.images.device, encode))
 
 
 def _losses(problem: Problem, candidates: Tensor) -> Tensor:

@@ -118,7 +118,7 @@ class EqualisedConv(nn.Module):
         return F.conv2d(features, self.weight * self.constant, self.bias, padding=self.padding)
 
 
-def _draw_weights(network: nn.Module, seed: int) -> None:
+def draw_weights(network: nn.Module, seed: int) -> None:
     """Draw N(0, 1) weights from a generator of their own; biases stay 0."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -161,7 +161,7 @@ class Generator(nn.Module):
         self.to_rgb = nn.ModuleList(
             EqualisedConv(width, architecture.channels, 1, gain=1) for width in widths
         )
-        _draw_weights(self, seed)
+        draw_weights(self, seed)
 
     @property
     def latent_dim(self) -> int:
@@ -277,7 +277,7 @@ class Discriminator(nn.Module):
         self.conv = EqualisedConv(widths[0] + 1, widths[0], 3)
         self.dense = EqualisedDense(16 * widths[0], widths[0])
         self.last = EqualisedDense(widths[0], 1, gain=1)
-        _draw_weights(self, seed)
+        draw_weights(self, seed)
 
     @property
     def resolution(self) -> int:

@@ -10,15 +10,17 @@ import torch
 from rgi.errors import InputError
 from rgi.files import check_content, write_whole
 from rgi.models.autoencoder import Autoencoder, AutoencoderArchitecture
+from rgi.models.encoder import Encoder
 from rgi.models.progressive import Architecture, Discriminator, Generator
 
 # What torch raises when a file's content is not what its name promises; text is run as a pickle.
 DAMAGED = (UnpicklingError, RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError)
 
-Network = TypeVar("Network", Generator, Discriminator, Autoencoder)
+Network = TypeVar("Network", Generator, Discriminator, Encoder, Autoencoder)
 ARCHITECTURES = {
     Generator: Architecture,
     Discriminator: Architecture,
+    Encoder: Architecture,
     Autoencoder: AutoencoderArchitecture,
 }
 
@@ -51,6 +53,20 @@ def load_discriminator(path: Path) -> Discriminator:
     return _load(path, Discriminator)
 
 
+def save_encoder(path: Path, encoder: Encoder) -> None:
+    """Write an encoder and its architecture, whole or not at all."""
+    _save(path, encoder)
+
+
+def load_encoder(path: Path) -> Encoder:
+    """Read an encoder onto the CPU, in eval() mode.
+
+    Raises:
+        InputError: the file is missing, damaged or holds something else.
+    """
+    return _load(path, Encoder)
+
+
 def save_autoencoder(path: Path, autoencoder: Autoencoder) -> None:
     """Write an autoencoder and its architecture, whole or not at all."""
     _save(path, autoencoder)
@@ -65,7 +81,7 @@ def load_autoencoder(path: Path) -> Autoencoder:
     return _load(path, Autoencoder)
 
 
-def _save(path: Path, network: Generator | Discriminator | Autoencoder) -> None:
+def _save(path: Path, network: Generator | Discriminator | Encoder | Autoencoder) -> None:
     content = {
         "network": type(network).__name__,
         "architecture": asdict(network.architecture),

@@ -13,6 +13,7 @@ class Purpose(IntEnum):
     SAMPLES = 2
     STEP = 3
     AUTOENCODER = 4
+    ENCODER = 5
 
 
 def derive_seed(seed: int, purpose: Purpose, step: int = 0) -> int:

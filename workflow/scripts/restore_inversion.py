@@ -29,6 +29,7 @@ def main(
     discriminator: Annotated[
         Path | None, typer.Option(help="discriminator.pt; read if needed")
     ] = None,
+    encoder: Annotated[Path | None, typer.Option(help="encoder.pt; read if needed")] = None,
     settings: Annotated[str, typer.Option(help="what differs from the preset, as JSON")] = "{}",
     seed: Annotated[int, typer.Option(min=0, help="draws the starts")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -46,7 +47,7 @@ def main(
     from rgi.corruption.operators import observation
     from rgi.inversion import Checkpoint, invert_grid
     from rgi.inversion.methods import configured
-    from rgi.models import choose_device, load_discriminator, load_generator
+    from rgi.models import choose_device, load_discriminator, load_encoder, load_generator
 
     if len(lam) != len(output):
         raise InputError(f"--output: {len(output)} files for {len(lam)} lambdas; allowed: as many")
@@ -59,6 +60,9 @@ def main(
     if chosen.needs_discriminator and discriminator is None:
         raise InputError(f"--discriminator: missing; {method} needs it")
     critic = load_discriminator(discriminator).to(where) if chosen.needs_discriminator else None
+    if chosen.encoded_start and encoder is None:
+        raise InputError("--encoder: missing; encoded_start needs it")
+    start = load_encoder(encoder) if chosen.encoded_start else None
     index = loaded.index[rows]
     images, operator = torch.from_numpy(loaded.corrupted), None
     if chosen.needs_operator:
@@ -75,6 +79,7 @@ def main(
             mask=torch.from_numpy(loaded.mask[rows]) if chosen.needs_mask else None,
             operator=operator,
             discriminator=critic,
+            encoder=start,
             index=index,
             seed=seed,
             memory=memory * 10**6,

@@ -6,6 +6,9 @@ INVERSION_INPUT = {
     "generator": "results/generators/{dataset}/generator.pt",
     # None beside a generator that was imported alone.
     "discriminator": lambda wildcards: experiment.discriminator(wildcards.dataset),
+    "encoder": lambda wildcards: experiment.encoder(
+        wildcards.dataset, wildcards.case, wildcards.method
+    ),
 }
 INVERSION_RESOURCES = {
     "mem_mb": lambda wildcards, attempt: (
@@ -30,10 +33,11 @@ INVERSION_PARAMS = {
     "discriminator": lambda wildcards, input: (
         ["--discriminator", *input.discriminator] if input.discriminator else []
     ),
+    "encoder": lambda wildcards, input: ["--encoder", *input.encoder] if input.encoder else [],
 }
 INVERSION_COMMAND = (
     "exec python $SCRIPTS/restore_inversion.py --case {input.case:q} --generator {input.generator:q}"
-    " {params.discriminator:q} --method {params.preset}"
+    " {params.discriminator:q} {params.encoder:q} --method {params.preset}"
     " --settings {params.settings:q} --first {params.rows[0]} --last {params.rows[1]}"
     " --seed {params.seed} --device {resources.device} --threads {threads}"
     " --memory {resources.memory_mb} {params.files:q} > {log:q} 2>&1"
