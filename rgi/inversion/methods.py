@@ -243,6 +243,9 @@ METHODS: Mapping[str, Method] = {
         variables=("latent", "features"),
         ramp_down=0.75,
         rounds=((1, 200), (2, 200)),
+        # Chosen on training images; without a ball features make the corruption, too.
+        ball="l1",
+        radius=0.03,
     ),
 }
 
