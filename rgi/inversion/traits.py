@@ -34,6 +34,7 @@ def inversion_traits(preset: str, settings: Mapping[str, Any]) -> Traits:
             {
                 "generator": True,
                 "discriminator": method.needs_discriminator,
+                "encoder": method.encoded_start,
                 "true mask": method.needs_mask,
                 "operator": method.needs_operator,
                 "LPIPS weights": method.perceptual_weight,
