@@ -746,8 +746,14 @@ def test_data_sets_that_differ_in_their_training_images_alone_are_a_series(confi
     config["tables"]["inpainting"]["datasets"] = ["brick", "brick-100", "brick-small"]
 
     assert read_experiment(config, "own.yaml").training_series() == [["brick", "brick-100"]]
-    config["autoencoders"] = {"brick": {"vae": AUTOENCODER}}
+    config["autoencoders"] = {"digits": {"vae": AUTOENCODER}, "brick": {"vae": AUTOENCODER}}
+    assert read_experiment(config, "own.yaml").training_series() == [["brick", "brick-100"]]
+    config["methods"]["vae"] = {"family": "projection"}
+    table["methods"] = [*table["methods"], "vae"]
+    config["autoencoders"]["brick-100"] = {"vae": AUTOENCODER | {"latent_dim": 3}}
     assert read_experiment(config, "own.yaml").training_series() == []
+    config["autoencoders"]["brick-100"] = {"vae": AUTOENCODER}
+    assert read_experiment(config, "own.yaml").training_series() == [["brick", "brick-100"]]
 
 
 def test_methods_that_are_called_by_their_steps_are_a_line(config):
@@ -919,7 +925,7 @@ def test_the_papers_experiment_is_set_up_as_published(config):
     assert (
         experiment.images("celeba", "block") == experiment.images("btad-03", "crack-mvtec") == 100
     )
-    for method in experiment.methods.values():
+    for method in map(experiment.methods.get, experiment.method_entries()):
         published = method.name not in METHODS and "profile" not in method.name
         if method.family == "inversion" and published:
             schedule = configured(method.preset, method.settings)

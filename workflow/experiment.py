@@ -129,11 +129,13 @@ class Experiment:
 
     def training_series(self) -> list[list[str]]:
         """Data sets of the anomaly-detection table that differ in their training images alone."""
-        table = self.config["tables"]["anomaly-detection"]
+        table = self.config["tables"]["anomaly-detection"] or {"datasets": [], "methods": []}
+        kinds = sorted(filter(None, map(self.autoencoder_kind, table["methods"])))
         alike: dict[str, list[str]] = {}
-        for name in table["datasets"] if table else []:
+        for name in table["datasets"]:
             entry = {k: v for k, v in self.config["datasets"][name].items() if k != "train"}
-            networks = [self.config[of].get(name) for of in ("generators", "autoencoders")]
+            autoencoders = self.config["autoencoders"].get(name, {})
+            networks = [self.config["generators"].get(name), *map(autoencoders.get, kinds)]
             alike.setdefault(as_json([entry, *networks]), []).append(name)
         return [names for names in alike.values() if len(names) > 1]
 
