@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 NOT_FINISHED = 75  # exit status, EX_TEMPFAIL of sysexits.h: the same command will go on
-# SLURM's warning before a time limit or a preemption (--signal=USR1@SECONDS): run me again.
+# SLURM's warning before a time limit (--signal=USR1@SECONDS): run me again.
 WARNING = signal.SIGUSR1
 SIGNALS = (WARNING, signal.SIGTERM, signal.SIGINT)
 PATIENCE = 30  # seconds that SLURM has for an answer
@@ -42,23 +42,23 @@ NEVER = StopRequest()
 def stop_requests() -> Iterator[StopRequest]:
     """Turn SIGNALS into a request that the block answers between two steps, by Interrupted.
 
-    If it does so after a WARNING, SLURM is told to put the job back into its queue.
+    If it does so after a WARNING, SLURM is told to put the job back into its queue; so it is after
+    a SIGTERM that says that the job is preempted, not cancelled.
     """
     request = StopRequest()
     before = {number: signal.signal(number, request.note) for number in SIGNALS}
     try:
         yield request
     except Interrupted:
-        if request.signal == WARNING:
-            _requeue()
+        _requeue(request)
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _requeue() -> None:
-    """Have SLURM run this process's batch job again, if it belongs to one.
+def _requeue(request: StopRequest) -> None:
+    """Have SLURM run this process's batch job again, if it belongs to one that is to go on.
 
     Of the processes that torchrun started the first one alone asks. Where SLURM refuses, the job
     ends as not finished, and whoever submitted it has to do so again.
@@ -66,13 +66,23 @@ def _requeue() -> None:
     job = os.environ.get("SLURM_JOB_ID")
     if job is None or os.environ.get("RANK", "0") != "0":
         return
-    command = ["scontrol", "requeue", job]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-        refusal = done.stderr.strip() if done.returncode else None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        refusal = str(error)
-    if refusal is None:
-        logger.info("SLURM job %s: back in the queue", job)
-    else:
-        logger.warning("SLURM job %s: not put back into the queue: %s", job, refusal)
+        if request.signal == WARNING or _preempted(request, job):
+            _ask("scontrol", "requeue", job)
+            logger.info("SLURM job %s: back in the queue", job)
+    except (OSError, subprocess.SubprocessError) as error:
+        refusal = getattr(error, "stderr", None) or error
+        logger.warning("SLURM job %s: not put back into the queue: %s", job, str(refusal).strip())
+
+
+def _preempted(request: StopRequest, job: str) -> bool:
+    """SLURM sends SIGTERM to a job that it cancels and to one that is in another's way."""
+    if request.signal != signal.SIGTERM:
+        return False
+    facts = _ask("scontrol", "--oneliner", "show", "job", job).split()
+    return any(fact.startswith("PreemptTime=2") for fact in facts)  # a date, not None
+
+
+def _ask(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    return done.stdout.strip()

@@ -312,22 +312,31 @@ def test_a_signal_is_a_request_as_long_as_it_is_listened_to(number):
 
 
 @pytest.mark.parametrize(
-    ("number", "rank", "asked"),
+    ("number", "preempted", "rank", "asked"),
     [
-        (signal.SIGUSR1, None, True),
-        (signal.SIGUSR1, "0", True),
-        (signal.SIGUSR1, "1", False),  # the first process of a team has asked
-        (signal.SIGTERM, None, False),
+        (signal.SIGUSR1, "None", None, True),
+        (signal.SIGUSR1, "None", "0", True),
+        (signal.SIGUSR1, "None", "1", False),  # the first process of a team has asked
+        (signal.SIGTERM, "2026-01-31T12:00:00", None, True),
+        (signal.SIGTERM, "2026-01-31T12:00:00", "1", False),
+        (signal.SIGTERM, "None", None, False),  # cancelled
+        (signal.SIGINT, "2026-01-31T12:00:00", None, False),
     ],
 )
 @pytest.mark.parametrize("refusal", [None, "Job is not allowed to"])
-def test_slurm_is_asked_to_run_again_what_it_warned_not_what_was_cancelled(
-    number, rank, asked, refusal, tmp_path, monkeypatch, caplog
+def test_slurm_is_asked_to_run_again_what_it_warned_or_preempts_not_what_was_cancelled(
+    number, preempted, rank, asked, refusal, tmp_path, monkeypatch, caplog
 ):
     caplog.set_level("INFO")
     answer = "exit 0" if refusal is None else f"echo {refusal} >&2; exit 1"
     scontrol = tmp_path / "scontrol"
-    scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked; {answer}\n')
+    scontrol.write_text(f"""#!/bin/sh
+if [ "$*" = "--oneliner show job 17" ]; then
+    echo JobId=17 JobName=x JobState=RUNNING PreemptTime={preempted} Restarts=0
+else
+    echo "$@" > {tmp_path}/asked; {answer}
+fi
+""")
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("SLURM_JOB_ID", "17")

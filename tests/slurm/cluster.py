@@ -56,7 +56,10 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=262144 Gres=gpu:a100:{gpus}
-PartitionName=gpu Nodes={host} Default=YES MaxTime=2-0 State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=gpu Nodes={host} Default=YES MaxTime=2-0 State=UP GraceTime=60
+PartitionName=urgent Nodes={host} MaxTime=2-0 State=UP PriorityTier=2 PreemptMode=OFF
 """
 GPU_CONFIGURATION = """\
 AutoDetect=off

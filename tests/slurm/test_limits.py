@@ -1,4 +1,4 @@
-"""On a real cluster: a job whose time is up goes back into the queue and on from there."""
+"""On a real cluster: a job that is to make room goes back into the queue and on from there."""
 
 import subprocess
 
@@ -38,6 +38,17 @@ def test_a_warned_job_puts_itself_back_and_goes_on(cluster, whole, tmp_path):
     (job,) = cluster.jobs()
     # What --signal=USR1@SECONDS does before the limit: all processes of the job's steps.
     asked("scancel", "--signal=USR1", job)
+    said, _ = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 0, said
+    assert "going on from there" in (tmp_path / LOG).read_text()
+    assert_finished(tmp_path, whole)
+
+
+def test_a_preempted_job_uses_its_grace_time_and_goes_on(cluster, whole, tmp_path):
+    prepare(tmp_path)
+    run = start(tmp_path, *PROFILE, "--retries", "0")
+    wait_for_work(run, tmp_path)
+    asked("sbatch", "--partition=urgent", "--gpus=2", "--output=/dev/null", "--wrap=sleep 1")
     said, _ = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, said
     assert "going on from there" in (tmp_path / LOG).read_text()
