@@ -53,7 +53,10 @@ def _ages(now: float) -> Iterator[tuple[Path, float]]:
     """Yield each result with the seconds from `now` until it was written."""
     for name in RESULTS:
         for path in Path(name).rglob("*"):
-            status = path.lstat()
+            try:
+                status = path.lstat()
+            except FileNotFoundError:  # of a job that outlived its snakemake
+                continue
             if stat.S_ISREG(status.st_mode) and path.parts[:2] not in RECORDS:
                 yield path, status.st_mtime - now
 
