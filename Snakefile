@@ -10,6 +10,7 @@ sys.path[:0] = [workflow.basedir, str(Path(workflow.basedir) / "workflow")]
 
 from config_reading import FAMILIES, read_data, read_experiment
 from experiment import as_json, lam_options
+from profile_settings import share_settings
 from rgi.baselines.detectors import check_model
 from rgi.data import PUBLICATIONS
 from rgi.errors import InputError

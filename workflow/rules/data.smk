@@ -144,3 +144,7 @@ use rule dataset as grouped_dataset with:
 
 
 ruleorder: grouped_dataset > sorted_dataset > masked_dataset > dataset
+
+
+for variant in ("masked_dataset", "sorted_dataset", "grouped_dataset"):
+    share_settings(workflow, "dataset", variant)

@@ -13,7 +13,7 @@ rule restore_filter:
     conda:
         "../../../envs/rgi.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=30,
     params:
         preset=lambda wildcards: experiment.methods[wildcards.method].preset,

@@ -99,9 +99,5 @@ for grid_method in experiment.together("inversion"):
         shell:
             INVERSION_COMMAND
 
-    # No profile can know this rule's name: what it sets for restore_inversion holds here, too.
-    grid_rule = f"restore_all_lambdas_of_{grid_method.name}"
-    for name in ("restore_inversion", grid_rule):
-        workflow.get_rule(grid_rule).resources.update(
-            workflow.resource_settings.overwrite_resources.get(name, {})
-        )
+    # No profile can know this rule's name.
+    share_settings(workflow, "restore_inversion", f"restore_all_lambdas_of_{grid_method.name}")
