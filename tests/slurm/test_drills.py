@@ -36,7 +36,10 @@ def finish(run, directory):
     return said
 
 
-def test_a_cancelled_gpu_job_is_run_again_with_more_memory_and_time(cluster, undisturbed, tmp_path):
+def test_a_cancelled_gpu_job_is_run_again_with_more_memory_and_time(
+    cluster, undisturbed, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RGI_TEST_TOKEN", "not to be seen")
     run = runs.start(tmp_path, *runs.PROFILE)
     number = running_job(cluster, run, "restore_inversion")
     subprocess.run(["scancel", number], check=True)
@@ -48,6 +51,8 @@ def test_a_cancelled_gpu_job_is_run_again_with_more_memory_and_time(cluster, und
     asked = re.findall(r"rule restore_inversion:.*?mem_mb=(\d+).*?runtime=(\d+)", said, re.DOTALL)
     first = asked[0]
     assert any(int(m) > int(first[0]) and int(t) == 2 * int(first[1]) for m, t in asked)
+    logs = [*tmp_path.rglob("*.log"), tmp_path / "reports/report.html"]
+    assert not [path for path in logs if "not to be seen" in path.read_text(errors="replace")]
     runs.assert_same_tables(tmp_path, undisturbed)
 
 
