@@ -56,8 +56,8 @@ def read_checkpoint(
         return f"damaged ({damage})", None
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-        found, state = content["identity"], content["state"]
-    except (UnpicklingError, KeyError, TypeError) as error:
+        found, state = dict(content["identity"]), content["state"]
+    except (UnpicklingError, KeyError, TypeError, ValueError) as error:
         reason = str(error).split("\n")[0]
         return f"damaged ({reason})", None
     differing = sorted(

@@ -271,7 +271,9 @@ def test_a_damaged_checkpoint_costs_the_work_and_nothing_else(
     middle = len(content) // 2
     expected = grid(method, corrupted, networks)
     flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-    for damaged in (b"", content[:middle], flipped):
+    torch.save({"identity": "mine", "state": {}}, tmp_path / "other.pt")
+    other = (tmp_path / "other.pt").read_bytes()
+    for damaged in (b"", content[:middle], flipped, other):
         path.write_bytes(damaged)
         caplog.clear()
         assert_same(grid(method, corrupted, networks, Checkpoint(path)), expected)

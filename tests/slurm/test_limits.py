@@ -3,16 +3,11 @@
 import subprocess
 
 import pytest
-from long_job import JOB, LOG, ROOT, assert_finished, prepare, start, wait_for_work
+import runs
+from long_job import JOB, LOG, assert_finished, prepare, start, wait_for_work
 
 pytestmark = pytest.mark.slurm
 PATIENCE = 900  # seconds until a run must have ended
-
-PROFILE = [
-    *("--profile", ROOT / "slurm"),
-    *("--slurm-init-seconds-before-status-checks", "1"),
-    *("--seconds-between-status-checks", "1"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +28,7 @@ def asked(*command):
 
 def test_a_warned_job_puts_itself_back_and_goes_on(cluster, whole, tmp_path):
     prepare(tmp_path)
-    run = start(tmp_path, *PROFILE, "--retries", "0")
+    run = start(tmp_path, *runs.PROFILE, "--retries", "0")
     wait_for_work(run, tmp_path)
     (job,) = cluster.jobs()
     # What --signal=USR1@SECONDS does before the limit: all processes of the job's steps.
@@ -46,7 +41,7 @@ def test_a_warned_job_puts_itself_back_and_goes_on(cluster, whole, tmp_path):
 
 def test_a_preempted_job_uses_its_grace_time_and_goes_on(cluster, whole, tmp_path):
     prepare(tmp_path)
-    run = start(tmp_path, *PROFILE, "--retries", "0")
+    run = start(tmp_path, *runs.PROFILE, "--retries", "0")
     wait_for_work(run, tmp_path)
     asked("sbatch", "--partition=urgent", "--gpus=2", "--output=/dev/null", "--wrap=sleep 1")
     said, _ = run.communicate(timeout=PATIENCE)
@@ -64,7 +59,7 @@ def test_a_job_that_needs_more_than_its_time_limit_ends_finished(cluster, tmp_pa
     assert (whole / JOB).exists(), said
     prepare(limited, factor=40)
     limit = ["--set-resources", "restore_all_lambdas_of_r-rgi:runtime=3"]
-    run = start(limited, *PROFILE, "--retries", "0", *limit)
+    run = start(limited, *runs.PROFILE, "--retries", "0", *limit)
     wait_for_work(run, limited, "going on from there")
     said, _ = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, said
