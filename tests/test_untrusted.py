@@ -333,6 +333,9 @@ def hostile_experiment(name):
             },
             "btad": {"latent_dim": 8, "widths": [8, 8]},
         },
+        "autoencoders": {
+            name: {"l2-ae": {"widths": [8], "window": 3}} for name in ("own", "celeba", "btad")
+        },
         "cases": {
             "given": {"corruption": "given"},
             "real": {

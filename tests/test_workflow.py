@@ -257,8 +257,12 @@ def test_results_against_the_training_set_are_drawn_where_it_alone_differs(tmp_p
     def change(overlay):
         overlay["datasets"]["brick-32"] = {**overlay["datasets"]["brick"], "source": "brick"}
         overlay["datasets"]["brick-32"]["train"] = 32
-        default = yaml.safe_load((ROOT / "config.yaml").read_text())["generators"]["brick"]
-        overlay["generators"]["brick-32"] = default | overlay["generators"]["brick"]
+        default = yaml.safe_load((ROOT / "config.yaml").read_text())
+        generator = default["generators"]["brick"] | overlay["generators"]["brick"]
+        autoencoder = default["autoencoders"]["brick"]["l2-ae"]
+        autoencoder |= overlay["autoencoders"]["brick"]["l2-ae"]
+        overlay["generators"]["brick-32"] = generator
+        overlay["autoencoders"]["brick-32"] = {"l2-ae": autoencoder}
         overlay["tables"]["anomaly-detection"]["datasets"] = ["brick", "brick-32"]
 
     found = jobs(snakemake(tmp_path, "--configfile", changed(tmp_path, change), "-n"))

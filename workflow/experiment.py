@@ -396,9 +396,13 @@ class Experiment:
         )
 
     def method_entries(self) -> dict[str, Mapping[str, Any]]:
-        """What the config says of each method that some table names."""
+        """What each method that some table names is: family, preset and settings."""
         named = {name for table in self.tables() for name in self.table(table)["methods"]}
-        return {name: self.config["methods"][name] for name in self.methods if name in named}
+        return {
+            name: {"family": method.family, "preset": method.preset, "settings": method.settings}
+            for name, method in self.methods.items()
+            if name in named
+        }
 
     def asked(self, family: str) -> list[Method]:
         """A family's methods that some table names."""
