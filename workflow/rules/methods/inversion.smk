@@ -18,7 +18,13 @@ INVERSION_RESOURCES = {
     ),
     "runtime": 120,
     "gpu": 0 if config["device"] == "cpu" else 1,
-    "gpu_mb": 0 if config["device"] == "cpu" else config["memory_mb"] + CUDA_MEGABYTES,
+    "gpu_mb": lambda wildcards: (
+        0
+        if config["device"] == "cpu"
+        else config["memory_mb"]
+        + CUDA_MEGABYTES
+        + experiment.operator_megabytes(wildcards.dataset, wildcards.case)
+    ),
     # No parameters: where a job runs must not rerun it.
     "device": config["device"],
     "memory_mb": config["memory_mb"],
