@@ -119,6 +119,7 @@ def test_initial_weights_keep_the_size_of_features():
         ({"window": 8}, "window: 8; allowed: odd"),
         ({"window": 17}, "window: 17"),
         ({"deviation": 0.0}, "deviation: 0.0; allowed: above 0"),
+        ({"kind": "gamma-vae", "deviation": 0.25}, "deviation: 0.25; allowed for kind vae alone"),
     ],
 )
 def test_an_impossible_architecture_is_refused(change, message):

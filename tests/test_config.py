@@ -187,6 +187,12 @@ BAD = [
         {"widths": [8], "window": 9, "crop": 8},
         "digits.vae.window: 9 is not allowed; allowed: at most 8",
     ),
+    (
+        "a decoder's deviation that is learned",
+        "autoencoders.digits.gamma-vae",
+        AUTOENCODER | {"deviation": 0.25},
+        "gamma-vae.deviation: 0.25 is not allowed; allowed: 1; vae alone has it",
+    ),
     ("a crop of more than there is", "autoencoders.digits.vae.crop", 32, "vae.crop: 32 .* most 16"),
     (
         "a projection without lambda",

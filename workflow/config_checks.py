@@ -92,7 +92,12 @@ def _check_autoencoders(config: Mapping[str, Any], source: str) -> None:
             raise not_allowed(source, ("autoencoders", dataset), dataset, names)
         resolution = config["datasets"][dataset]["resolution"]
         for kind, entry in kinds.items():
-            _check_autoencoder(entry, resolution, ("autoencoders", dataset, kind), source)
+            path = ("autoencoders", dataset, kind)
+            if kind != "vae" and entry["deviation"] != 1:
+                raise not_allowed(
+                    source, (*path, "deviation"), entry["deviation"], "1; vae alone has it"
+                )
+            _check_autoencoder(entry, resolution, path, source)
 
 
 def _check_autoencoder(

@@ -69,9 +69,10 @@ class AutoencoderArchitecture:
             raise InputError(
                 f"window: {self.window}; allowed: odd, from 3 to the resolution {self.resolution}"
             )
-
         if not 0 < self.deviation < math.inf:
             raise InputError(f"deviation: {self.deviation}; allowed: above 0")
+        if self.deviation != 1 and self.kind != "vae":
+            raise InputError(f"deviation: {self.deviation}; allowed for kind vae alone")
 
     @property
     def side(self) -> int:
