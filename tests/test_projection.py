@@ -372,6 +372,11 @@ def test_every_autoencoder_has_its_reconstruction_its_projections_and_the_vae_fi
         ("vae-grad", {"solver": "newton"}, "solver: 'newton'"),
         ("vae-grad", {"quantile": 2}, "quantile 2.0: allowed: 0 to 1, or null"),
         ("vae-grad", {"learning_rate": 0}, "learning_rate 0.0: allowed: above 0"),
+        (
+            "vae-grad",
+            {"solver": "adam"},
+            "learning_rate 0.5: .* solver adam: at most 0.1",
+        ),
         ("vae-grad", {"tolerance": -1}, "tolerance -1.0"),
         ("vae-grad", {"batch": 0}, "batch 0"),
     ],
@@ -382,7 +387,8 @@ def test_impossible_settings_are_refused_by_name(preset, settings, message):
 
 
 def test_settings_replace_those_of_the_preset():
-    method = configured("vae-grad-blind", {"steps": 7, "quantile": None, "solver": "adam"})
+    settings = {"steps": 7, "quantile": None, "solver": "adam", "learning_rate": 0.01}
+    method = configured("vae-grad-blind", settings)
     assert (method.steps, method.quantile, method.update) == (7, None, "tuned")
     assert set(SETTINGS) == {
         *("steps", "solver", "learning_rate", "quantile", "tolerance", "batch")

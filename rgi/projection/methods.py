@@ -7,6 +7,7 @@ from typing import Any, Literal
 from rgi.errors import InputError
 from rgi.settings import read_settings
 
+LARGEST_RATE = 0.1  # of Adam, whose first steps move each pixel, in [0, 1], by just that
 KINDS = ("l2-ae", "dsae", "vae", "gamma-vae")  # rgi.models.autoencoder.KINDS, without torch
 # Zimmerer et al.: L_r, |grad_x L|, |grad_x KL| of each pixel and their products; L = L_r + KL.
 GRADIENT_SCORES = ("loss", "gradient", "gradient-loss", "divergence", "divergence-loss")
@@ -66,6 +67,11 @@ def _contradiction(method: Method) -> str | None:
         return f"steps {method.steps}: allowed: at least 1"
     if not method.learning_rate > 0:
         return f"learning_rate {method.learning_rate}: allowed: above 0"
+    if method.solver == "adam" and method.learning_rate > LARGEST_RATE:
+        return (
+            f"learning_rate {method.learning_rate}: allowed with solver adam: at most "
+            f"{LARGEST_RATE}, by which each pixel in [0, 1] moves"
+        )
     if method.quantile is not None and not 0 <= method.quantile <= 1:
         return f"quantile {method.quantile}: allowed: 0 to 1, or null"
     if method.tolerance < 0:
