@@ -88,7 +88,23 @@ def test_training_moves_every_weight_and_lowers_the_loss(pictures, tmp_path, kin
     assert lines(tmp_path)[-1]["loss"] < lines(tmp_path)[0]["loss"]
 
 
-def test_the_learned_variance_is_that_of_the_residual(tmp_path):
+@pytest.mark.parametrize(("kind", "warnings"), [("gamma-vae", 1), ("vae", 0)])
+def test_a_variance_that_had_no_time_to_fall_is_named_in_the_log(
+    pictures, tmp_path, caplog, kind, warnings
+):
+    """Ten steps of 0.01 take gamma from 1 to 0.9 at least; the residual's variance is lower."""
+    start(pictures, tmp_path, kind)
+    said = [r.getMessage() for r in caplog.records if "decoder's variance" in r.getMessage()]
+    assert len(said) == warnings
+    trained = load_autoencoder(tmp_path / "autoencoder.pt")
+    with torch.no_grad():
+        seen = to_brightness(pictures)
+        residual = (seen - trained(seen)).square().mean().item()
+    assert all(f"{trained.variance.item():.3g}" in text for text in said)
+    assert all(f"residual's, {residual:.3g}:" in text for text in said)
+
+
+def test_the_learned_variance_is_that_of_the_residual(tmp_path, caplog):
     """Of images that are noise of sd 0.1 around grey, nothing but their mean can be learned."""
     noise = np.random.default_rng(0).normal(127.5, 25.5, (512, 8, 8, 1))
     images = noise.round().clip(0, 255).astype(np.uint8)
@@ -101,6 +117,7 @@ def test_the_learned_variance_is_that_of_the_residual(tmp_path):
         residual = (seen - trained(seen)).square().mean().item()
         assert trained.variance.item() == pytest.approx(residual, rel=0.05)
     assert residual == pytest.approx(0.01, rel=0.05)
+    assert "decoder's variance" not in caplog.text
 
 
 # Restarts

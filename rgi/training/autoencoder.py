@@ -1,5 +1,6 @@
 """Train an autoencoder (Bergmann et al. 2018, Dehaene et al. 2020), resumable as the GAN is."""
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from rgi.training.checkpoint import identify
 from rgi.training.guards import check_images, repeatable
 from rgi.training.seeds import Purpose, derive_seed
 from rgi.training.single import Record, State, learn
+
+logger = logging.getLogger(__name__)
 
 MEASURES = ("loss", "reconstruction", "divergence", "variance")
 SHOWN = 16  # images of a row of samples.png
@@ -74,6 +77,7 @@ def train_autoencoder(
         losses = training_losses(trained, images)
     levels = torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
     trained.training_losses.copy_(losses.double().quantile(levels))
+    _warn_of_variance(trained, losses)
     save_samples(directory / "samples.png", trained, images, seed)
     save_autoencoder(directory / "autoencoder.pt", trained)
 
@@ -123,6 +127,23 @@ def training_losses(autoencoder: Autoencoder, images: np.ndarray) -> Tensor:
         seen = to_tiles(to_brightness(images[start : start + CHUNK]), side).to(device)
         found.append(autoencoder.reconstruction_loss(seen, autoencoder(seen)).cpu())
     return torch.cat(found)
+
+
+def _warn_of_variance(autoencoder: Autoencoder, losses: Tensor) -> None:
+    """Say so where the variance of a gamma-VAE is still far above the residual's, its optimum.
+
+    It begins at 1, and Adam's steps change the logarithm of gamma by about the learning rate.
+    """
+    pixels = autoencoder.channels * autoencoder.resolution**2
+    variance = autoencoder.variance.item()
+    residual = 2 * variance * losses.double().mean().item() / pixels  # L_r is ||r||^2 / (2 gamma^2)
+    if autoencoder.architecture.kind == "gamma-vae" and residual < variance / 2:
+        logger.warning(
+            "the decoder's variance, %.3g, is still far above the residual's, %.3g: it needs more "
+            "images_shown or a larger learning_rate",
+            variance,
+            residual,
+        )
 
 
 def _begin(
