@@ -245,6 +245,11 @@ def test_projections_whose_energy_rose_are_named_in_the_log(caplog):
     assert record.getMessage().startswith(expected)
 
 
+def test_a_rise_within_few_steps_is_named_too(caplog):
+    project(drawn(), Linear(), endless(steps=4, learning_rate=1.1), 0.0)
+    assert "the energy of 3 of 3 projections rose" in caplog.text
+
+
 # Masks
 
 

@@ -98,7 +98,8 @@ def take_steps(
         looks = rows.steps % CHECK == 0
         settled = looks & (rows.energy - value < method.tolerance * value.abs())
         rows.first = torch.where(rows.steps == 0, value, rows.first)
-        rows.energy = torch.where(looks, value, rows.energy)
+        last = rows.steps == method.steps - 1  # where what follows is the last step
+        rows.energy = torch.where(looks | last, value, rows.energy)
         rows.done |= (loss <= threshold) | (settled if method.tolerance else False)
         weight = rows.free
         if method.update == "tuned":
