@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import re
 import subprocess
 import sys
@@ -14,14 +15,14 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
 
 import config_checks  # noqa: E402
-from config_reading import read_experiment  # noqa: E402
+from config_reading import read_config, read_experiment  # noqa: E402
 
 from rgi.errors import InputError  # noqa: E402
 from rgi.inversion.methods import configured  # noqa: E402
 from rgi.models import AutoencoderArchitecture  # noqa: E402
 from rgi.models.autoencoder import SMALLEST  # noqa: E402
 from rgi.models.progressive import GROUP  # noqa: E402
-from rgi.reporting.published import published_lambda  # noqa: E402
+from rgi.reporting.published import projected_auroc, published_lambda  # noqa: E402
 from rgi.settings import read_settings  # noqa: E402
 from rgi.training import AutoencoderSettings, EncoderSettings, read_autoencoder  # noqa: E402
 
@@ -789,6 +790,7 @@ TABLES_OF = {
     "energy-projection": {"inpainting", "anomaly-detection"},
     "inverse-problems": {"inpainting"},
     "energy-projection-magnetic-tile": {"anomaly-detection"},
+    "energy-projection-mvtec": {"anomaly-detection"},
     "energy-projection-steps": {"anomaly-detection"},
     "magnetic-tile": {"anomaly-detection"},
     "own-images": {"inpainting"},
@@ -809,6 +811,17 @@ def test_an_experiment_asks_for_its_own_tables_alone(config, tmp_path, name, ask
     experiment = read_experiment(merged(config, overlay), name)
     assert set(experiment.tables()) == asked
     assert set(experiment.datasets()) == set(overlay.get("datasets", config["datasets"]))
+
+
+def test_every_category_of_mvtec_has_its_published_numbers_beside_ours():
+    experiment = read_config([ROOT / "experiments/energy-projection-mvtec.yaml"])
+    table = experiment.table("anomaly-detection")
+    assert experiment.as_published("anomaly-detection") == [
+        f"{category}/defects" for category in table["datasets"]
+    ]
+    assert len(table["datasets"]) == 15
+    for category, method in itertools.product(table["datasets"], table["methods"]):
+        assert projected_auroc(category, method)
 
 
 def test_every_experiment_is_tested_and_listed():
