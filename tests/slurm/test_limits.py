@@ -8,13 +8,14 @@ from long_job import JOB, LOG, assert_finished, prepare, start, wait_for_work
 
 pytestmark = pytest.mark.slurm
 PATIENCE = 900  # seconds until a run must have ended
+FACTOR = 15  # some fifteen seconds of work: SLURM's scheduler takes a few to act
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A directory in which the job has run without a cluster."""
     directory = tmp_path_factory.mktemp("whole")
-    prepare(directory)
+    prepare(directory, FACTOR)
     run = start(directory, "--cores", "1")
     said, _ = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, said
@@ -27,7 +28,7 @@ def asked(*command):
 
 
 def test_a_warned_job_puts_itself_back_and_goes_on(cluster, whole, tmp_path):
-    prepare(tmp_path)
+    prepare(tmp_path, FACTOR)
     run = start(tmp_path, *runs.PROFILE, "--retries", "0")
     wait_for_work(run, tmp_path)
     (job,) = cluster.jobs()
@@ -40,7 +41,7 @@ def test_a_warned_job_puts_itself_back_and_goes_on(cluster, whole, tmp_path):
 
 
 def test_a_preempted_job_uses_its_grace_time_and_goes_on(cluster, whole, tmp_path):
-    prepare(tmp_path)
+    prepare(tmp_path, FACTOR)
     run = start(tmp_path, *runs.PROFILE, "--retries", "0")
     wait_for_work(run, tmp_path)
     asked("sbatch", "--partition=urgent", "--gpus=2", "--output=/dev/null", "--wrap=sleep 1")
