@@ -9,7 +9,8 @@ import torch
 from rgi.errors import InputError
 from rgi.evaluation import METRICS, aupro, auroc, average_precision, dice, lpips, psnr, rmse, ssim
 from rgi.evaluation.metrics import pooled_aupro
-from rgi.models.perceptual import perceptual_network
+from rgi.files import sha256_of
+from rgi.models.perceptual import _network, perceptual_network
 
 
 @pytest.fixture
@@ -314,6 +315,27 @@ def test_lpips_refuses_a_backbone_of_other_bytes(random_backbone, tmp_path):
     (cached,) = (tmp_path / "hub" / "checkpoints").iterdir()
     cached.write_bytes(cached.read_bytes()[:-1] + b"!")
     with pytest.raises(InputError, match=r"not the published file: its sha256 is .* begin with"):
+        lpips(np.zeros((1, 3, 64, 64)), np.zeros((1, 3, 64, 64)))
+
+
+def test_lpips_takes_a_backbone_of_other_bytes_that_its_owner_vouches_for(
+    random_backbone, tmp_path, caplog
+):
+    (cached,) = (tmp_path / "hub" / "checkpoints").iterdir()
+    weights = torch.load(cached, weights_only=True)
+    torch.save({name: value.half().float() for name, value in weights.items()}, cached)
+    other = rf"{sha256_of(cached)}.*vouch for this one: sha256sum {cached} > {cached}\.sha256"
+    with pytest.raises(InputError, match=other):
+        lpips(np.zeros((1, 3, 64, 64)), np.zeros((1, 3, 64, 64)))
+
+    vouched = cached.with_name(f"{cached.name}.sha256")
+    vouched.write_text(f"{sha256_of(cached)}  {cached}\n")  # as sha256sum writes it
+    assert lpips(np.zeros((1, 3, 64, 64)), np.zeros((1, 3, 64, 64))).tolist() == [0]
+    assert f"{vouched.name} vouches for it" in caplog.text
+
+    vouched.write_text(f"{'0' * 64}  {cached}\n")
+    _network.cache_clear()
+    with pytest.raises(InputError, match=other):
         lpips(np.zeros((1, 3, 64, 64)), np.zeros((1, 3, 64, 64)))
 
 

@@ -1,6 +1,7 @@
 """The network behind LPIPS (Zhang et al. 2018), as a distance that can be minimised."""
 
 import functools
+import logging
 import pickle
 import warnings
 from pathlib import Path
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from rgi.errors import InputError
 from rgi.files import sha256_of
+
+logger = logging.getLogger(__name__)
 
 SMALLEST_SIDE = 64
 
@@ -84,7 +87,7 @@ def _backbone_weights(cache: Path) -> dict[str, torch.Tensor]:
     url = SqueezeNet1_1_Weights.IMAGENET1K_V1.url
     path = cache / "checkpoints" / url.rsplit("/", 1)[1]
     if path.exists():
-        _check_published(path, url)
+        _check_bytes(path, url)
     try:
         return torch.hub.load_state_dict_from_url(
             url,
@@ -102,12 +105,21 @@ def _backbone_weights(cache: Path) -> dict[str, torch.Tensor]:
         ) from None
 
 
-def _check_published(path: Path, url: str) -> None:
-    """Torch puts the first digits of a file's SHA-256 into its name, and trusts a file of it."""
+def _check_bytes(path: Path, url: str) -> None:
+    """Take the published file, or one that its owner vouches for: rounded, say, or saved anew.
+
+    Torch puts the first digits of a file's SHA-256 into its name, and trusts a file of that name.
+    """
     published = path.stem.rsplit("-", 1)[1]
+    vouched = path.with_name(f"{path.name}.sha256")
     found = sha256_of(path)
-    if not found.startswith(published):
-        raise InputError(
-            f"lpips: the backbone {path} is not the published file: its sha256 is {found}, which "
-            f"should begin with {published}; take it away, or put the file from {url} there"
-        )
+    if found.startswith(published):
+        return
+    if vouched.exists() and vouched.read_text(errors="replace").split()[:1] == [found]:
+        logger.warning("lpips: %s is not the published file; %s vouches for it", path, vouched.name)
+        return
+    raise InputError(
+        f"lpips: the backbone {path} is not the published file: its sha256 is {found}, which "
+        f"should begin with {published}; put the file from {url} there, or vouch for this one: "
+        f"sha256sum {path} > {vouched}"
+    )
