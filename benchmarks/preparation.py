@@ -2,14 +2,14 @@
 
 The bare loop opens, cuts and scales each file with Pillow and drops the result; it runs in one
 process per core, which has been started before the clock is. Ours is the pipeline's own command
-from start to end, with as many threads: it imports, lists and hashes the files, holds images out,
+from start to end, with as many processes: it imports, lists and hashes the files, holds images out,
 decodes, checks, scales, writes train.npy and brings it to the disk, hashes that and draws the
 preview. `reading` is what its log says of the training images alone. Repeats take turns; medians.
 On a machine with other work, which takes cores from either side at random, `CPU ratio` says more:
 it compares processor time, of all processes. Memory is the sum of our processes' peaks.
 
     python benchmarks/preparation.py --json preparation.json
-    python benchmarks/preparation.py --pictures 20000 --resolution 128 --threads 2 --repeats 5
+    python benchmarks/preparation.py --pictures 20000 --resolution 128 --processes 2 --repeats 5
 """
 
 import json
@@ -50,7 +50,7 @@ Times = dict[str, float]
 POLL_SECONDS = 0.05
 COLUMNS: Columns = {
     "pictures": lambda row: f"{row['pictures']}",
-    "threads": lambda row: f"{row['threads']}",
+    "processes": lambda row: f"{row['processes']}",
     "bare/s": lambda row: f"{row['bare']['images_per_second']:.0f}",
     "ours/s": lambda row: f"{row['ours']['images_per_second']:.0f}",
     "ratio": lambda row: f"{row['ratio']:.2f}",
@@ -86,10 +86,15 @@ def time_bare(paths: list[Path], resolution: int, processes: Processes) -> Times
     return {"seconds": max(ended) - min(began), "cpu_seconds": sum(processor)}
 
 
-def time_ours(folder: Path, resolution: int, threads: int) -> Times:
+def time_ours(folder: Path, resolution: int, processes: int) -> Times:
     """Run the pipeline's command; its times, the rate in its log, its peak memory."""
     settings = {"source": "folder", "path": str(folder), "resolution": resolution, "channels": 3}
-    options = ["--settings", json.dumps(settings | {"test": HELD_OUT}), "--threads", str(threads)]
+    options = [
+        "--settings",
+        json.dumps(settings | {"test": HELD_OUT}),
+        "--processes",
+        str(processes),
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with TemporaryDirectory() as directory, Path(directory, "log").open("w+") as log:
         command = [sys.executable, SCRIPT, *options, "--directory", Path(directory, "out")]
@@ -112,17 +117,17 @@ def time_ours(folder: Path, resolution: int, threads: int) -> Times:
     }
 
 
-def compare(folder: Path, paths: list[Path], resolution: int, threads: int, repeats: int) -> dict:
+def compare(folder: Path, paths: list[Path], resolution: int, count: int, repeats: int) -> dict:
     """Time both sides, taking turns; before them, a bare loop brings the files into memory."""
     bare, ours = [], []
-    with Processes(threads, 1) as processes:
+    with Processes(count, 1) as processes:
         time_bare(paths, resolution, processes)
         for _ in range(repeats):
             bare.append(time_bare(paths, resolution, processes))
-            ours.append(time_ours(folder, resolution, threads))
+            ours.append(time_ours(folder, resolution, count))
     return {
         "pictures": len(paths),
-        "threads": threads,
+        "processes": count,
         "ratio": ratio("seconds", bare, ours),
         "cpu_ratio": ratio("cpu_seconds", bare, ours),
         "bare": summary(bare, len(paths)),
@@ -154,21 +159,21 @@ def main(
     *,
     pictures: Annotated[int, typer.Option(min=2 * HELD_OUT, help="synthetic, 178 x 218")] = 20000,
     resolution: Annotated[int, typer.Option(min=1, help="to which they are scaled")] = 128,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="of ours, processes of the loop; default: all cores")
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="of either side; default: all cores")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="times of each side, taken in turns")] = 3,
     json_path: Annotated[Path | None, typer.Option("--json", help="also write this file")] = None,
 ) -> None:
     """Time the preparation of JPEG files beside a bare loop; images per second, ratio, memory."""
-    threads = threads or len(os.sched_getaffinity(0))
+    processes = processes or len(os.sched_getaffinity(0))
     before = machine(choose_device("cpu"))
     print(json.dumps(before), headings(COLUMNS), sep="\n")
     with TemporaryDirectory() as directory:
         folder = Path(directory)
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(processes) as pool:
             list(pool.map(partial(make_picture, folder), range(pictures)))
-        row = compare(folder, sorted(folder.iterdir()), resolution, threads, repeats)
+        row = compare(folder, sorted(folder.iterdir()), resolution, processes, repeats)
     print(line(COLUMNS, row))
     if json_path is not None:
         options = {"resolution": resolution, "repeats": repeats}

@@ -44,13 +44,13 @@ def test_a_wrong_option_of_the_benchmark_is_named(option):
 
 
 def test_the_benchmark_of_preparation_writes_a_table_and_json(tmp_path):
-    options = ["--pictures", 60, "--resolution", 16, "--threads", 2, "--repeats", 2]
+    options = ["--pictures", 60, "--resolution", 16, "--processes", 2, "--repeats", 2]
     done = run("preparation.py", *options, "--json", tmp_path / "preparation.json")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "preparation.json").read_text())
     assert {"cpu", "cores", "load_average"} <= found["machine"].keys()
     (row,) = found["rows"]
-    assert (row["pictures"], row["threads"]) == (60, 2)
+    assert (row["pictures"], row["processes"]) == (60, 2)
     assert row["ratio"] > 0 and row["cpu_ratio"] > 0
     for side in ("bare", "ours"):
         assert len(row[side]["seconds"]) == len(row[side]["cpu_seconds"]) == 2

@@ -162,7 +162,7 @@ def folder(settings: FolderSettings, seed: int) -> Parts:
     train = sorted(set(names) - held_out - set(reader.skipped))
     return Parts(
         test=(reader.image(name) for name in test),
-        train=Pictures(train, reader.training_image),
+        train=Pictures(train, reader.training_image, reader.hashes),
         describe=lambda: _describe(reader, seed, names, test),
         masks=None if mask_root is None else (reader.mask(name) for name in test),
         kinds=[_kind(n) if n in masks else GOOD for n in test] if settings.kinds else None,

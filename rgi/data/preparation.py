@@ -24,6 +24,7 @@ from rgi.data.kinds import check_names, save_names
 from rgi.data.lsun import LsunSettings, lsun_bedroom
 from rgi.data.magnetic_tile import MagneticTileSettings, magnetic_tile
 from rgi.data.preview import save_preview
+from rgi.data.reading import read_in_order
 from rgi.data.sources import (
     BrickSettings,
     DigitsSettings,
@@ -36,7 +37,6 @@ from rgi.data.sources import (
 from rgi.data.streams import (
     Standing,
     forget,
-    read_in_order,
     show_progress,
     stream_array,
     stream_pictures,
@@ -61,7 +61,7 @@ SOURCES: dict[str, tuple[type, Callable[[Any, int], Parts]]] = {
 }
 
 
-def prepare(values: Mapping[str, Any], directory: Path, seed: int, threads: int = 1) -> None:
+def prepare(values: Mapping[str, Any], directory: Path, seed: int, processes: int = 1) -> None:
     """Write train.npy, test.npy, info.yaml and preview.png into `directory`.
 
     Beside them stand test_masks.npy, test_kinds.txt and test_groups.txt where the source knows
@@ -73,7 +73,7 @@ def prepare(values: Mapping[str, Any], directory: Path, seed: int, threads: int 
             does not count its training images itself, `train`: how many to draw at most.
         directory: results/datasets/{dataset}.
         seed: draws the split.
-        threads: that read Pictures; the result does not depend on it.
+        processes: that read Pictures; the result does not depend on their number.
 
     Raises:
         InputError: settings that do not fit, or a source with too few images.
@@ -89,7 +89,7 @@ def prepare(values: Mapping[str, Any], directory: Path, seed: int, threads: int 
         parts = dataclasses.replace(parts, train=draw_images(parts.train, limit, seed))
     shape = (settings.resolution, settings.resolution, settings.channels)
     identity = _identify(values, seed, parts.train)
-    with _write_parts(parts, directory, shape, identity, threads) as written:
+    with _write_parts(parts, directory, shape, identity, processes) as written:
         _write_preview(parts, directory, written.arrays)
         _write_info(parts, directory, written, dataclasses.asdict(settings), limit)
 
@@ -105,7 +105,7 @@ def draw_images(
     generator = np.random.default_rng([seed, limit])
     if isinstance(images, Pictures):
         rows = np.sort(generator.permutation(len(images.names))[:limit])
-        return Pictures([images.names[row] for row in rows], images.read)
+        return dataclasses.replace(images, names=[images.names[row] for row in rows])
     return _draw_from_stream(images, limit, generator)
 
 
@@ -170,7 +170,7 @@ class _Written:
 
 @contextlib.contextmanager
 def _write_parts(
-    parts: Parts, directory: Path, shape: tuple[int, ...], identity: str, threads: int
+    parts: Parts, directory: Path, shape: tuple[int, ...], identity: str, processes: int
 ) -> Iterator[_Written]:
     """Write all arrays and lists of names, then run the block; only then do they get their names.
 
@@ -191,19 +191,20 @@ def _write_parts(
             written.arrays[name] = stack.enter_context(stream)
 
         left_out = written.skipped if alone else None
-        write("test", _images("test", parts.test, threads, left_out), shape)
+        write("test", _images("test", parts.test, shape, processes, left_out), shape)
         if parts.masks is not None:
-            write("test_masks", _images("test_masks", parts.masks, threads, None), shape[:2])
+            masks = _images("test_masks", parts.masks, shape[:2], processes, None)
+            write("test_masks", masks, shape[:2])
         train = directory / "train.npy"
         if isinstance(parts.train, Pictures):
-            stream = stream_pictures(train, shape, parts.train, identity, threads)
+            stream = stream_pictures(train, shape, parts.train, identity, processes)
             path, standing, digest = stack.enter_context(stream)
             _check_usable(directory, standing)
             written.arrays["train"], written.digests["train"] = path, digest
             written.skipped |= standing.skipped
         else:
             forget(train)
-            write("train", _images("train", parts.train, threads, None), shape)
+            write("train", _images("train", parts.train, shape, processes, None), shape)
         for name, names in named.items():
             if names is not None:
                 save_names(directory / name, names)
@@ -211,13 +212,17 @@ def _write_parts(
 
 
 def _images(
-    name: str, part: Iterable[np.ndarray], threads: int, skipped: dict[str, str] | None
+    name: str,
+    part: Iterable[np.ndarray],
+    shape: tuple[int, ...],
+    processes: int,
+    skipped: dict[str, str] | None,
 ) -> Iterator[np.ndarray]:
     """Read a part. Without `skipped`, each image belongs to a mask, kind or group and must be."""
     if not isinstance(part, Pictures):
         yield from show_progress(name, iterable=part)
         return
-    reads = read_in_order(part, threads)
+    reads = read_in_order(part, shape, processes)
     for each in show_progress(name, iterable=reads, total=len(part.names)):
         if each.image is not None:
             yield each.image

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,16 @@ BRICK_BANDS = {"train": ((0, 192), (320, 512)), "test": ((192, 320),)}
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images that are read one by one, in any order, by several threads at once.
+    """Images that are read one by one, in any order, by several processes at once.
 
     `read` turns a name, of which no two are the same, into uint8 H x W x C; it raises
-    UnreadableImageError for a picture that the data set can do without.
+    UnreadableImageError for a picture that the data set can do without. What it writes into `notes`
+    under that name, such as the file's hash, is brought back from the process that reads.
     """
 
     names: Sequence[str]
     read: Callable[[str], np.ndarray]
+    notes: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return map(self.read, self.names)

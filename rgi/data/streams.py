@@ -1,4 +1,4 @@
-"""Arrays on disk that grow row by row, read in order by many threads, and go on after a kill."""
+"""Arrays on disk that grow row by row, and go on after a kill."""
 
 import contextlib
 import hashlib
@@ -8,35 +8,23 @@ import logging
 import math
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from tqdm import tqdm
 
-from rgi.data.pictures import UnreadableImageError
+from rgi.data.reading import read_in_order
 from rgi.data.sources import Pictures
 from rgi.errors import InputError
 from rgi.files import give_name, room_for, write_whole
 
 logger = logging.getLogger(__name__)
 
-# Handed to a thread at once: for single pictures the hand-over costs some percent of the time.
-TOGETHER = 32
 SAVE_SECONDS = 5.0  # what a kill costs at most, and the time that it takes to write so much
-
-
-@dataclass(frozen=True)
-class Read:
-    """What became of a picture: the image, uint8 H x W x C, or the reason why there is none."""
-
-    name: str
-    image: np.ndarray | None
-    reason: str = ""
 
 
 @dataclass
@@ -46,44 +34,6 @@ class Standing:
     read: int = 0
     rows: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
-
-
-def read_in_order(pictures: Pictures, threads: int) -> Iterator[Read]:
-    """Read pictures with so many threads and yield them in order; a few are under way at a time.
-
-    Threads suffice: reading JPEG files, Pillow holds Python's lock for a seventh of the time.
-
-    Raises:
-        InputError: as the first picture, in order, that `pictures.read` raises it for.
-        RuntimeError: names that picture, for any other error but UnreadableImageError.
-    """
-    names = pictures.names
-    under_way: deque[Future[list[Read]]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
-    try:
-        for first in range(0, len(names), TOGETHER):
-            part = names[first : first + TOGETHER]
-            under_way.append(pool.submit(_read, pictures.read, part))
-            if len(under_way) > 2 * threads:
-                yield from under_way.popleft().result()
-        while under_way:
-            yield from under_way.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _read(read: Callable[[str], np.ndarray], names: Sequence[str]) -> list[Read]:
-    found = []
-    for name in names:
-        try:
-            found.append(Read(name, read(name)))
-        except UnreadableImageError as error:
-            found.append(Read(name, None, str(error)))
-        except InputError:
-            raise
-        except Exception as error:
-            raise RuntimeError(f"picture {name}: {type(error).__name__}: {error}") from error
-    return found
 
 
 @contextlib.contextmanager
@@ -106,7 +56,7 @@ def stream_array(
 
 @contextlib.contextmanager
 def stream_pictures(
-    path: Path, shape: tuple[int, ...], pictures: Pictures, identity: str, threads: int
+    path: Path, shape: tuple[int, ...], pictures: Pictures, identity: str, processes: int
 ) -> Iterator[tuple[Path, Standing, str]]:
     """Write all pictures that can be read to the .npy file `path`, then run the block.
 
@@ -128,7 +78,7 @@ def stream_pictures(
             readable = len(pictures.names) - len(standing.skipped)
             array = _HashedArray(stream, shape, standing.rows, expected=readable)
             save = _Saver(stream, record, identity, saver)
-            _append_all(pictures, array, standing, save, threads)
+            _append_all(pictures, array, standing, save, processes)
             array.finish()
             digest = array.digest()
             stream.flush()
@@ -268,14 +218,14 @@ class _Saver:
 
 
 def _append_all(
-    pictures: Pictures, array: _GrowingArray, standing: Standing, save: _Saver, threads: int
+    pictures: Pictures, array: _GrowingArray, standing: Standing, save: _Saver, processes: int
 ) -> None:
     count, before, begun = len(pictures.names), standing.read, time.monotonic()
     if before:
         logger.info("goes on after %d of %d pictures", before, count)
-    rest = Pictures(pictures.names[before:], pictures.read)
+    rest = replace(pictures, names=pictures.names[before:])
     bar = show_progress("train", total=count, initial=before)
-    with contextlib.closing(read_in_order(rest, threads)) as reads, bar:
+    with contextlib.closing(read_in_order(rest, array.shape, processes)) as reads, bar:
         for each in reads:
             if each.image is None:
                 standing.skipped[each.name] = each.reason
@@ -287,5 +237,5 @@ def _append_all(
             if last or save.is_due():
                 save.save(standing)
                 rate = (standing.read - before) / (time.monotonic() - begun)
-                report = "%d of %d pictures, %.0f images/s, threads: %d"
-                logger.info(report, standing.read, count, rate, threads)
+                report = "%d of %d pictures, %.0f images/s, processes: %d"
+                logger.info(report, standing.read, count, rate, processes)

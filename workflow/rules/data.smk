@@ -100,7 +100,7 @@ rule dataset:
         seed=config["seed"],
     shell:
         "python $SCRIPTS/prepare_dataset.py --settings {params.settings:q} {params.archives:q}"
-        " {resources.registered} {params.unpacked:q} --seed {params.seed} --threads {threads}"
+        " {resources.registered} {params.unpacked:q} --seed {params.seed} --processes {threads}"
         " --directory {params.directory:q} > {log:q} 2>&1"
 
 

@@ -24,7 +24,7 @@ def main(
         str | None, typer.Option(help="folder of what had to be unpacked of the files")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="draws the split and the crops")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="that read pictures")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="that read pictures")] = 1,
 ) -> None:
     """Write train.npy, test.npy, info.yaml and preview.png into DIRECTORY.
 
@@ -40,7 +40,7 @@ def main(
         values["archive"] = archive[0] if len(archive) == 1 else archive
     if unpacked is not None:
         values["unpacked"] = unpacked
-    prepare(values, directory, seed, threads)
+    prepare(values, directory, seed, processes)
 
 
 if __name__ == "__main__":
