@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from rgi.corruption import DEGRADATIONS, Case, load_case, save_case, save_case_preview
+from rgi.corruption.cases import image_generator
 from rgi.corruption.degradations import CompressedSensing, Denoising, SuperResolution
 from rgi.corruption.operators import (
     AveragePooling,
@@ -116,6 +117,14 @@ def test_a_picture_of_random_projections_is_nearly_their_pseudo_inverse():
     exact = seen.flatten(1) @ torch.linalg.pinv(operator.matrix.flatten(1)).T
     away = (operator.picture(seen).flatten(1) - exact).norm(dim=1) / exact.norm(dim=1)
     assert (away < 1.2 * (77 / 768) ** 0.5).all()
+
+
+def test_the_projections_are_drawn_apart_from_every_image_s_noise():
+    """To numpy the seeds [s, c] and [s, c, 0] are one."""
+    case = observe(np.zeros((1, *SHAPE), np.float32), CompressedSensing(fraction=0.1), 3, "case")
+    seed = json.loads(str(case.operator))["seed"]
+    first = np.random.default_rng(seed).integers(2**62)
+    assert first not in [image_generator(3, "case", row).integers(2**62) for row in range(100)]
 
 
 def test_random_projections_depend_on_the_seed_alone():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -191,7 +192,8 @@ def observe(images: np.ndarray, degradation: Degradation, seed: int, name: str) 
         InputError: the degradation does not fit the images.
     """
     clean = images.astype(np.float32, copy=False)
-    drawn = case_seed(seed, name)
+    # A stream of its own: numpy takes [s, c] for [s, c, 0], that of image 0's noise.
+    drawn = [*case_seed(seed, name), zlib.crc32(b"operator")]
     operator = make_operator(degradation, clean.shape[1:], drawn)
     observed = operator.forward(torch.from_numpy(clean)).numpy()
     rows = np.arange(len(clean), dtype=np.int64)
