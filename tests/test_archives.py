@@ -97,6 +97,15 @@ def test_any_process_reads_them(members, start):
         assert pool.map(members.read, list(FILES) * 20) == list(FILES.values()) * 20
 
 
+def test_a_zip_file_s_directory_is_read_once_for_all_forked_processes(tmp_path, monkeypatch):
+    """CelebA's takes 200 MB and seconds. Nor do they share a place in the file."""
+    files = {f"{number:03}.jpg": f"{number:03}".encode() * 1000 for number in range(200)}
+    members = open_members(str(zipped(tmp_path / "a.zip", files)), "here")
+    monkeypatch.setattr("rgi.data.archives.open_zip", None)
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        assert pool.map(members.read, list(files) * 5, chunksize=1) == list(files.values()) * 5
+
+
 def test_an_archive_that_is_written_anew_is_read_anew(tmp_path):
     path = zipped(tmp_path / "a.zip", {"1.jpg": b"old"})
     assert open_members(str(path), "here").read("1.jpg") == b"old"
