@@ -355,6 +355,18 @@ def test_a_database_is_unpacked_and_read_by_keys(tmp_path):
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["bedroom_val_lmdb.mdb"]
 
 
+@pytest.mark.parametrize("alone", [True, False], ids=["file", "folder"])
+def test_a_truncated_database_is_refused_before_it_is_read(tmp_path, alone):
+    """A folder of one's own has no checksum; what is missing at its end would kill the process."""
+    zip_file = lmdb_zipped(tmp_path / "b_lmdb.zip", {f"k{n}": os.urandom(9000) for n in range(9)})
+    path = tmp_path / "b" / "data.mdb"
+    unpack(zip_file, path)
+    size = path.stat().st_size
+    os.truncate(path, size - 4096)
+    with pytest.raises(InputError, match=f"not a whole LMDB .*{size - 4096} of {size} bytes"):
+        open_members(str(path if alone else path.parent), "here")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

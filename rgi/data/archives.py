@@ -350,9 +350,15 @@ def _open_database(path: str, _state: tuple[int, int], _process: int) -> lmdb.En
     subdir = Path(path).is_dir()
     try:
         # Nothing is written, no lock file either; images are read in no order.
-        return lmdb.open(path, subdir=subdir, readonly=True, lock=False, readahead=False)
+        database = lmdb.open(path, subdir=subdir, readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
         raise InputError(f"{path}: not a whole LMDB database ({error})") from None
+    # It lies in memory: reading what is missing at its end would kill the process.
+    needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
+    found = (Path(path, DATABASE_FILE) if subdir else Path(path)).stat().st_size
+    if found < needed:
+        raise InputError(f"{path}: not a whole LMDB database ({found} of {needed} bytes)")
+    return database
 
 
 # A database must not be carried through a fork, nor opened twice.
