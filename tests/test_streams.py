@@ -134,8 +134,9 @@ def test_of_all_errors_the_first_picture_s_is_the_one_to_be_seen():
             raise OSError("no such device")
         return late_or_early(name)
 
-    with pytest.raises(RuntimeError, match=r"^picture 37: OSError: no such device$"):
+    with pytest.raises(RuntimeError, match="^picture 37: OSError: no such device\n") as caught:
         list(read_in_order(Pictures(names(100), read), (8, 8, 1), 4))
+    assert 'raise OSError("no such device")' in caught.value.__notes__[0]  # where it was raised
     assert not multiprocessing.active_children()
 
 
@@ -153,13 +154,22 @@ def test_a_picture_of_another_shape_is_an_error():
         list(read_in_order(Pictures(names(10), picture), (8, 8, 3), 2))
 
 
-def test_a_killed_process_is_an_error():
+@pytest.mark.parametrize(
+    ("end", "how"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL: perhaps for want of memory"),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), "SIGTERM"),
+        (lambda: sys.exit(3), "status 3"),
+    ],
+    ids=["killed", "crashed", "left"],
+)
+def test_a_process_that_ends_is_an_error_that_says_how_and_where(end, how):
     def read(name):
         if name == "50":
-            os.kill(os.getpid(), signal.SIGKILL)
+            end()
         return picture(name)
 
-    with pytest.raises(RuntimeError, match="was killed, perhaps for want of memory"):
+    with pytest.raises(RuntimeError, match=rf"\({how}.*\) with the pictures 32 to 63 to be read"):
         list(read_in_order(Pictures(names(100), read), (8, 8, 1), 2))
     assert not multiprocessing.active_children()
 

@@ -9,9 +9,11 @@ import math
 import mmap
 import multiprocessing
 import signal
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import numpy as np
 
@@ -70,18 +72,20 @@ def read_in_order(pictures: Pictures, shape: tuple[int, ...], processes: int) ->
     Raises:
         InputError: as the first picture, in order, that `pictures.read` raises it for.
         RuntimeError: names that picture, for any other error but UnreadableImageError; or a process
-            was killed.
+            ended before it had read its pictures.
     """
     shares = [
         _Share(pictures, _shared_slots(shape), first, processes) for first in range(processes)
     ]
     with contextlib.ExitStack() as stack:
-        readers = [(share.parts(), stack.enter_context(_reader(share))) for share in shares]
+        readers = [(share.parts(), *stack.enter_context(_reader(share))) for share in shares]
         while True:
-            for parts, connection in readers:
+            for parts, process, connection in readers:
                 if (part := next(parts, None)) is None:
                     return
-                yield from _take(pictures, *part, connection)
+                yield from _take(pictures, *part, _receive(part[0], process, connection))
+                with contextlib.suppress(ConnectionError):  # it has read its last part and ended
+                    connection.send(None)
 
 
 def _shared_slots(shape: tuple[int, ...]) -> np.ndarray:
@@ -92,41 +96,52 @@ def _shared_slots(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _reader(share: _Share) -> Iterator[Connection]:
+def _reader(share: _Share) -> Iterator[tuple[BaseProcess, Connection]]:
     """Start a process for a share; it ends with the block, or with this process."""
     ours, its = _FORK.Pipe()
     process = _FORK.Process(target=_read_share, args=(share, ours, its), daemon=True)
     process.start()
     its.close()
     try:
-        yield ours
+        yield process, ours
     finally:
         ours.close()
         process.kill()  # it holds nothing but what was not asked for any more
         process.join()
 
 
-def _take(
-    pictures: Pictures, names: list[str], images: np.ndarray, connection: Connection
-) -> Iterator[Read]:
-    """Yield a part as soon as its process has read it, then free its slot."""
+def _receive(names: list[str], process: BaseProcess, connection: Connection) -> list[_Outcome]:
+    """Wait until a process has read the pictures `names`."""
     try:
         outcomes = connection.recv()
-    except (EOFError, ConnectionError):
+    except (EOFError, OSError):
+        process.join()
         raise RuntimeError(
-            "a process that reads pictures was killed, perhaps for want of memory; run again"
+            f"a process ended ({_how_it_ended(process.exitcode)}) with the pictures {names[0]} to "
+            f"{names[-1]} to be read"
         ) from None
     if isinstance(outcomes, Exception):
         raise outcomes
+    return outcomes
+
+
+def _how_it_ended(exitcode: int) -> str:
+    if exitcode == -signal.SIGKILL:
+        return "SIGKILL: perhaps for want of memory; run again"
+    return signal.Signals(-exitcode).name if exitcode < 0 else f"status {exitcode}"
+
+
+def _take(
+    pictures: Pictures, names: list[str], images: np.ndarray, outcomes: list[_Outcome]
+) -> Iterator[Read]:
+    """Yield a part that has been read; then its slot is used again."""
     for name, outcome, image in zip(names, outcomes, images, strict=False):
         if outcome.note is not None:
             pictures.notes[name] = outcome.note
         if outcome.reason is None:
-            yield Read(name, image.copy())  # the slot is used again
+            yield Read(name, image.copy())
         else:
             yield Read(name, None, outcome.reason)
-    with contextlib.suppress(ConnectionError):  # it has read its last part and ended
-        connection.send(None)
 
 
 def _read_share(share: _Share, ours: Connection, its: Connection) -> None:
@@ -150,7 +165,9 @@ def _read_part(
         except InputError as error:
             return error
         except Exception as error:
-            return RuntimeError(f"picture {name}: {type(error).__name__}: {error}")
+            failure = RuntimeError(f"picture {name}: {type(error).__name__}: {error}")
+            failure.add_note(traceback.format_exc())  # which would stay in this process
+            return failure
     return outcomes
 
 
