@@ -108,12 +108,17 @@ def test_as_many_pictures_as_processes_are_read_at_the_same_time():
     assert len(list(read_in_order(Pictures(names(count), read), (8, 8, 1), 3))) == count
 
 
-def test_large_pictures_are_handed_over_one_by_one(monkeypatch):
-    """Memory is bounded by bytes, not by pictures."""
-    monkeypatch.setattr(reading, "LARGEST_PART", 100)
-    found = list(read_in_order(Pictures(names(9), picture), (8, 8, 1), 2))
-    assert [int(each.image[0, 0, 0]) for each in found] == list(range(9))
-    assert reading._shared_slots((8, 8, 1)).shape[1] == 1
+@pytest.mark.parametrize(
+    ("count", "shape", "processes", "together"),
+    [
+        (20_000, (128, 128, 3), 2, 32),
+        (20_000, (1024, 1024, 3), 2, 1),  # memory is bounded by bytes
+        (38, (128, 128, 3), 4, 2),  # few, perhaps slow ones keep all processes busy
+        (3, (128, 128, 3), 8, 1),
+    ],
+)
+def test_few_or_large_pictures_are_handed_over_in_small_parts(count, shape, processes, together):
+    assert reading._together(count, shape, processes) == together
 
 
 def test_what_reading_writes_down_is_brought_back():
@@ -169,7 +174,7 @@ def test_a_process_that_ends_is_an_error_that_says_how_and_where(end, how):
             end()
         return picture(name)
 
-    with pytest.raises(RuntimeError, match=rf"\({how}.*\) with the pictures 32 to 63 to be read"):
+    with pytest.raises(RuntimeError, match=rf"\({how}.*\) with the pictures 48 to 59 to be read"):
         list(read_in_order(Pictures(names(100), read), (8, 8, 1), 2))
     assert not multiprocessing.active_children()
 

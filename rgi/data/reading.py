@@ -21,9 +21,11 @@ from rgi.data.pictures import UnreadableImageError
 from rgi.data.sources import Pictures
 from rgi.errors import InputError
 
-# Handed over at once: for single pictures that costs some percent of the time.
+# Pictures handed over at once: for single ones that costs some percent of the time. Fewer, where so
+# many would be more bytes than LARGEST_PART, or not make SHARES parts for each process.
 TOGETHER = 32
-LARGEST_PART = 4 << 20  # bytes of the images that are handed over at once, if they are several
+LARGEST_PART = 4 << 20
+SHARES = 4
 AHEAD = 2  # parts that a process reads before the first of them has been taken
 
 _FORK = multiprocessing.get_context("fork")  # nothing is imported anew, `read` may be any function
@@ -74,9 +76,9 @@ def read_in_order(pictures: Pictures, shape: tuple[int, ...], processes: int) ->
         RuntimeError: names that picture, for any other error but UnreadableImageError; or a process
             ended before it had read its pictures.
     """
-    shares = [
-        _Share(pictures, _shared_slots(shape), first, processes) for first in range(processes)
-    ]
+    together = _together(len(pictures.names), shape, processes)
+    slots = [_shared_slots(together, shape) for _ in range(processes)]
+    shares = [_Share(pictures, slots[first], first, processes) for first in range(processes)]
     with contextlib.ExitStack() as stack:
         readers = [(share.parts(), *stack.enter_context(_reader(share))) for share in shares]
         while True:
@@ -88,10 +90,12 @@ def read_in_order(pictures: Pictures, shape: tuple[int, ...], processes: int) ->
                     connection.send(None)
 
 
-def _shared_slots(shape: tuple[int, ...]) -> np.ndarray:
-    size = math.prod(shape)
-    together = min(TOGETHER, max(1, LARGEST_PART // size))
-    memory = mmap.mmap(-1, AHEAD * together * size)
+def _together(count: int, shape: tuple[int, ...], processes: int) -> int:
+    return max(1, min(TOGETHER, LARGEST_PART // math.prod(shape), count // (SHARES * processes)))
+
+
+def _shared_slots(together: int, shape: tuple[int, ...]) -> np.ndarray:
+    memory = mmap.mmap(-1, AHEAD * together * math.prod(shape))
     return np.frombuffer(memory, np.uint8).reshape(AHEAD, together, *shape)
 
 
