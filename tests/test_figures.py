@@ -260,6 +260,17 @@ def test_an_unknown_truth_is_an_empty_panel(results):
     assert len(np.unique(strip.columns[1].pictures)) == 1
 
 
+def test_where_an_operator_is_known_there_is_no_mask_to_show(results):
+    path = results / "cases/digits/block.npz"
+    case = load_case(path)
+    operator = np.array('{"corruption": "denoising", "noise": 0.1, "seed": [0]}')
+    save_case(path, replace(case, observed=case.corrupted, operator=operator))
+    strip = restoration_strip(results, "digits", "block", ["l2"], [], rows=3)
+
+    assert strip.columns[-1].title == "no mask"
+    assert len(np.unique(strip.columns[-1].pictures)) == 1
+
+
 def test_restorations_become_a_figure(results, saved):
     request = Request(["digits"], ["block"], ["l2", "rgi"])
     _, _, (width, height) = saved(restorations_figure(results, request, ["rgi"]))

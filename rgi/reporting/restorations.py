@@ -99,14 +99,19 @@ def restoration_strip(
         if method in finds_mask:
             masks.append(Column(f"{name}\nmask", pictures(as_images(scores > FOUND))))
     unknown = np.isnan(truth.clean).all()
-    true_mask = pictures(as_images(truth.mask[:rows]))
+    whole = truth.operator is not None  # no pixel is seen as it is: nothing to show of a mask
+    true_mask = as_images(truth.mask[:rows])
     return Strip(
         f"{dataset}, {case}",
         [
             Column("input", pictures(truth.corrupted[:rows])),
             Column("truth\nunknown" if unknown else "truth", pictures(truth.clean[:rows])),
             *restored,
-            Column("true\nmask", true_mask, opens=True),
+            Column(
+                "no mask" if whole else "true\nmask",
+                pictures(np.full_like(true_mask, np.nan) if whole else true_mask),
+                opens=True,
+            ),
             *masks,
         ],
     )
