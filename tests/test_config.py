@@ -797,6 +797,7 @@ TABLES_OF = {
     "paper": {"inpainting", "anomaly-detection", "simulation"},
     "robust-ilo": {"inpainting"},
     "solver": {"simulation", "solver"},
+    "super-resolution": {"inpainting"},
     "training-size": {"anomaly-detection"},
 }
 

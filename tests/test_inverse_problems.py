@@ -57,7 +57,7 @@ def test_an_experiment_ends_in_a_table_with_every_method_on_every_case(tmp_path,
     assert "<html" in (tmp_path / "reports/report.html").read_text()
 
 
-@pytest.mark.parametrize("name", ["inverse-problems", "robust-ilo"])
+@pytest.mark.parametrize("name", ["inverse-problems", "robust-ilo", "super-resolution"])
 def test_methods_of_an_experiment_have_the_same_number_of_passes(name):
     """Those that are compared as equally costly: with a known operator or mask."""
     overlay = yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text())
