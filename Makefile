@@ -20,7 +20,7 @@ environment: $(STAMP) ## create the virtual environment from requirements.lock; 
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"error: Python 3.11 to 3.13 is needed, $(PYTHON) is {v.major}.{v.minor}; run: make PYTHON=/path/to/python3.11 ...")'
-	@$(PYTHON) -m venv $(VENV) || { echo "error: the venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "error: no environment could be made in $(VENV), see above; if the venv module is missing, on Debian: apt-get install python3-venv"; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check $(FROM_BUNDLE) --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check $(FROM_BUNDLE) --no-deps --no-build-isolation --editable .
 	@touch $@
