@@ -10,14 +10,8 @@ import pytest
 from host import Handler, serving
 from publishers import faces, zipped
 
-from rgi.data import (
-    PUBLICATIONS,
-    Archive,
-    Publication,
-    check_registered,
-    download,
-    downloads,
-)
+from rgi.data import PUBLICATIONS, Archive, Publication, check_registered, downloads
+from rgi.data.downloads import download
 from rgi.errors import InputError
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "data.md"

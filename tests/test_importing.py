@@ -13,7 +13,7 @@ import torch
 import yaml
 from test_workflow import TINY, jobs, snakemake
 
-from rgi.data import download_weights
+from rgi.data.downloads import download_weights
 from rgi.errors import InputError
 from rgi.files import sha256_of
 from rgi.models import (

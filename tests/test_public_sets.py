@@ -14,7 +14,6 @@ from test_workflow import ROOT, jobs, snakemake
 
 from rgi.data import (
     PUBLICATIONS,
-    download,
     downloads,
     open_images,
     open_masks,
@@ -22,6 +21,7 @@ from rgi.data import (
     unpack,
     unpacked_name,
 )
+from rgi.data.downloads import download
 
 COUNTS = {  # training and test images
     "celeba": (20, 4),

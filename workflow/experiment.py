@@ -11,7 +11,7 @@ from typing import Any
 
 from rgi.corruption import library_hash
 from rgi.data import PUBLICATIONS, companions, unpacked_name
-from rgi.data.downloads import OTHER_BYTES
+from rgi.data.provenance import OTHER_BYTES
 from rgi.inversion.methods import configured
 from rgi.projection.methods import METHODS as PROJECTIONS
 from rgi.reporting.published import is_as_published, is_projected_as_published

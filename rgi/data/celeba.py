@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from rgi.data.archives import Members, open_members
-from rgi.data.downloads import provenance
 from rgi.data.pictures import Crop, check_crop, decode, to_pixels
+from rgi.data.provenance import provenance
 from rgi.data.sources import Parts, check_count, check_image_format
 from rgi.data.split import Side, draw_parts, hold_out
 from rgi.errors import InputError

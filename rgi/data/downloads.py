@@ -7,9 +7,8 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -19,19 +18,18 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
 from rgi.data.archives import open_zip
-from rgi.data.publications import PUBLICATIONS, Archive, Publication
+from rgi.data.provenance import OTHER_BYTES, digest_of, has_checksum
+from rgi.data.publications import PUBLICATIONS, Archive
 from rgi.errors import InputError
-from rgi.files import DAMAGED_ZIP, check_sha256, md5_of, sha256_of, write_whole
+from rgi.files import DAMAGED_ZIP, check_sha256, write_whole
 from rgi.settings import choose
 
-OTHER_BYTES = "other bytes than the project knows"  # what info.yaml says of them
 _PATIENCE = (10, 60)  # seconds until a server answers, and between two pieces
 _PIECE = 1 << 20
 _TRIES = 8  # that bring nothing, one after the other, before a transfer that has begun is given up
 _FIRST_TRIES = 3  # to reach a host of which nothing has come yet
 _PAUSE = 1  # second before the second try; doubled for each one after
 _BUSY = (429, 500, 502, 503, 504)
-_DIGESTS = {"sha256": sha256_of, "md5": md5_of}
 
 
 class _BrokenTransferError(requests.RequestException):
@@ -112,69 +110,10 @@ def download_weights(url: str, sha256: str, path: Path, mirror: str | None = Non
         ) from None
 
 
-def check_registered(source: str, paths: Sequence[str]) -> None:
-    """Refuse files in the place of downloads, from a mirror or by hand, that have other bytes.
-
-    Args:
-        source: of PUBLICATIONS.
-        paths: files called as the publisher calls them.
-
-    Raises:
-        InputError: one has not the registered checksum; without one, any bytes will do.
-    """
-    publication = choose(PUBLICATIONS, source, "source")
-    for path in map(Path, paths):
-        file = publication.file(path.name)
-        if file.checksum and not _has_checksum(path, file.checksum):
-            raise InputError(
-                f"{path}: other bytes than the registered {file.checksum}; delete the file, or set "
-                "`mirror:` to the folder that it is from, or the data set's `archive:` to a copy"
-            )
-
-
-def provenance(source: str, paths: Sequence[str]) -> dict[str, Any]:
-    """Say for info.yaml which files a data set is made of, with a warning if not the publisher's.
-
-    Args:
-        source: of PUBLICATIONS.
-        paths: the files, or folders of the user's own.
-    """
-    publication = PUBLICATIONS[source]
-    notes: list[str] = []
-    found: dict[str, str] = {}
-    for path in map(Path, paths):
-        if path.is_dir():
-            notes.append(f"{path.name}: a folder of one's own")
-            continue
-        found[path.name] = sha256_of(path)
-        notes.append(f"{path.name}: {_compare(publication, path, found[path.name])}")
-    digest = next(iter(found.values()), None) if len(paths) == 1 else found
-    return {"source": f"{publication.title}, {'; '.join(notes)}", "sha256": {"source": digest}}
-
-
-def _compare(publication: Publication, path: Path, sha256: str) -> str:
-    """Say how a file's bytes stand to what is registered."""
-    if not all(file.checksum for file in publication.files if file.name == path.name):
-        return "no checksum is known to compare with"
-    registered = {file.checksum for file in publication.files}
-    known = f"sha256:{sha256}" in registered
-    if not known and any(checksum.startswith("md5:") for checksum in registered):
-        known = f"md5:{md5_of(path)}" in registered
-    if known:
-        return "the bytes that the project knows"
-    logging.warning("%s: %s of %s", path, OTHER_BYTES, publication.title)
-    return OTHER_BYTES
-
-
-def _has_checksum(path: Path, checksum: str) -> bool:
-    algorithm, _, digest = checksum.partition(":")
-    return bool(checksum) and _DIGESTS[algorithm](path) == digest
-
-
 def _copy(source: Path, file: Archive, path: Path) -> None:
     with write_whole(path) as temporary:
         shutil.copyfile(source, temporary)
-    if file.checksum and not _has_checksum(path, file.checksum):
+    if file.checksum and not has_checksum(path, file.checksum):
         logging.warning("%s: %s", source, OTHER_BYTES)
 
 
@@ -203,10 +142,10 @@ def _fetch_whole(url: str, file: Archive, path: Path) -> None:
 
 def _verify(path: Path, file: Archive) -> None:
     if file.checksum:
-        if not _has_checksum(path, file.checksum):
+        if not has_checksum(path, file.checksum):
             algorithm = file.checksum.partition(":")[0]
             raise InputError(
-                f"what came has {algorithm} {_DIGESTS[algorithm](path)}, not the registered "
+                f"what came has {algorithm} {digest_of(path, algorithm)}, not the registered "
                 f"{file.checksum}"
             )
         return

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from rgi.data.archives import Members, open_members
-from rgi.data.downloads import provenance
 from rgi.data.pictures import (
     Crop,
     UnreadableImageError,
@@ -24,6 +23,7 @@ from rgi.data.pictures import (
     to_mask,
     to_pixels,
 )
+from rgi.data.provenance import provenance
 from rgi.data.sources import GOOD, Parts, Pictures, check_count, check_image_format
 from rgi.data.split import Drawn, Side, describe, draw_test, unseen
 from rgi.errors import InputError

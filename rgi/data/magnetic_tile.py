@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from rgi.data.archives import Members, open_members
-from rgi.data.downloads import provenance
 from rgi.data.pictures import UnreadableImageError, decode, resize_mask, to_mask, to_pixels
+from rgi.data.provenance import provenance
 from rgi.data.sources import GOOD, Parts, check_count, check_image_format
 from rgi.errors import InputError
 

@@ -18,7 +18,7 @@ import rgi
 from rgi.data.arrays import open_images, open_masks
 from rgi.data.cars import CarsSettings, cars
 from rgi.data.celeba import CelebaSettings, celeba
-from rgi.data.folder import FolderSettings, file_names, folder
+from rgi.data.folder import FolderSettings, file_states, folder
 from rgi.data.inspected import BtadSettings, MvtecSettings, btad, mvtec_ad
 from rgi.data.kinds import check_names, save_names
 from rgi.data.lsun import LsunSettings, lsun_bedroom
@@ -153,10 +153,9 @@ def _stamps(places: Sequence[str | Sequence[str]]) -> Iterator[tuple[str, int, i
     """Give size and time of change of every file that is one of the places, or in a folder."""
     for place in places:
         for path in map(Path, [place] if isinstance(place, str) else place):
-            files = [path / n for n in file_names(path, None)] if path.is_dir() else [path]
-            for file in files:
-                status = file.stat()
-                yield str(file), status.st_size, status.st_mtime_ns
+            files = file_states(path) if path.is_dir() else [("", path.stat())]
+            for name, state in files:
+                yield f"{path}/{name}", state.st_size, state.st_mtime_ns
 
 
 @dataclasses.dataclass

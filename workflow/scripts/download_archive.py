@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rgi.command import run
-from rgi.data import download
+from rgi.data.downloads import download
 
 
 def main(
