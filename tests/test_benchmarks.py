@@ -51,7 +51,7 @@ def test_the_benchmark_of_preparation_writes_a_table_and_json(tmp_path):
     assert {"cpu", "cores", "load_average"} <= found["machine"].keys()
     (row,) = found["rows"]
     assert (row["pictures"], row["processes"]) == (60, 2)
-    assert row["ratio"] > 0 and row["cpu_ratio"] > 0
+    assert row["ratio"] > 0 and row["cpu_ratio"] > 0 and row["reading_ratio"] > 0
     for side in ("bare", "ours"):
         assert len(row[side]["seconds"]) == len(row[side]["cpu_seconds"]) == 2
         assert row[side]["images_per_second"] > 0
