@@ -21,6 +21,7 @@ EXPLORED = {
     "explore_critic_weight": 0.0,
     "pool": 64,
     "stages": STAGES,
+    "escapes": (),
     "explore_lam": 0.1,
     "batch": 8,
 }
@@ -151,6 +152,20 @@ def test_a_row_that_stopped_is_where_it_was_after_its_passes(images, generator):
         full = replace(method, stages=((1, passes),), tolerance=0.0)
         same = invert(images[[row]], generator, full, 0.1, index=[row])
         assert torch.equal(same.restored[0], stopped.restored[row])
+
+
+def test_a_descent_stops_by_what_clean_pixels_cost(images, generator):
+    """Against a loop over pixels. The price of the corrupted ones does not count."""
+    lam = 0.02
+    problem = stated(images, PROFILE, lam)
+    with torch.no_grad():
+        made = generator(torch.randn(5, 8, generator=torch.Generator().manual_seed(0)))
+    found = problem.misfit(made, problem.given)
+    for image, one, value in zip(images, made, found, strict=True):
+        error = (image - one).square().sum(0).flatten().tolist()
+        masks = [max(0.0, 1 - lam / (2 * e)) if e else 0.0 for e in error]
+        expected = sum((1 - m) ** 2 * e for m, e in zip(masks, error, strict=True))
+        assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_tolerance_of_zero_never_stops(images, generator):

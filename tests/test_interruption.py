@@ -52,9 +52,9 @@ def short(name):
     stages = ((4, 14), (2, 12)) if method.profile else ((2, 24),)
     tuning = 3 if method.learns_weights else 0
     rounds = short_rounds(method, 12)
-    return replace(
-        method, pool=24, batch=8, stages=stages, rounds=rounds, weights_iterations=tuning
-    )
+    escapes = ((12, 10), (10, 14)) if method.escapes else ()
+    steps = {"stages": stages, "escapes": escapes, "rounds": rounds, "weights_iterations": tuning}
+    return replace(method, pool=24, batch=8, **steps)
 
 
 def grid(method, corrupted, networks, checkpoint=None, **changes):
@@ -108,6 +108,7 @@ def test_an_inversion_stopped_after_every_step_finds_the_same_to_the_last_bit(
     pool = 3
     chunks = sum(-(-starts * rows // 8) * -(-steps // 10) for starts, steps in method.stages[-1:])
     rounds = 2 * len(method.rounds)
+    chunks += sum(-(-2 * rows // 8) * 2 for _ in method.escapes)
     assert stops >= pool + chunks + batches * (1 + rounds + method.weights_iterations)
     assert_same(found, grid(method, corrupted, networks))
 

@@ -40,7 +40,9 @@ def short(name):
     method = METHODS[name]
     stages = ((6, 3), (2, 12), (1, 4)) if method.explore_lam else ((3, 2), (1, 11))
     weights, rounds = 3 if method.learns_weights else 0, short_rounds(method, 3)
-    return replace(method, stages=stages, rounds=rounds, weights_iterations=weights, **SHORT)
+    escapes = ((2, 3), (3, 1)) if method.escapes else ()
+    steps = {"stages": stages, "escapes": escapes, "rounds": rounds, "weights_iterations": weights}
+    return replace(method, **steps, **SHORT)
 
 
 def invert(method, images, lambdas):

@@ -195,7 +195,9 @@ def _descend(
                 rows.put(chosen, some)
                 if before is None:
                     return None
-                return (before - some.value < tolerance * some.value.abs())[: len(chosen)].cpu()
+                with torch.no_grad():
+                    misfit = part.misfit(render(some.latent), some.mask)
+                return (before - some.value <= tolerance * misfit)[: len(chosen)].cpu()
 
             chosen, stalled = batch.first(alike, work)
             chosen = chosen.cpu()

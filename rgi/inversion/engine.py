@@ -11,6 +11,7 @@ from torch import Tensor
 from rgi.corruption.operators import Inpainting, Operator
 from rgi.errors import InputError
 from rgi.inversion.descent import Solution, finish, search
+from rgi.inversion.escapes import escape
 from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.methods import METHODS, Method
 from rgi.inversion.problem import Problem
@@ -209,21 +210,28 @@ def _solve(
     batch: Batch,
     progress: Progress,
 ) -> Solution:
-    pool, descents = progress.part("pool"), progress.part("descents")
-    stages = problem.method.stages
-    lanes = problem.rows(lane, lam)
-    if problem.method.explore_lam:
-        exploring, kept = problem.exploring(), stages[-1][0]
+    method, stages = problem.method, problem.method.stages
+    pool, exploration = progress.part("pool"), progress.part("exploration")
+    lanes, kept = problem.rows(lane, lam), stages[-1][0]
+    if method.explore_lam:
+        exploring = problem.exploring()
         starts = start_latents(exploring, generator, render, index, seed, batch, pool)
-        part = progress.part("exploration")
-        explored = search(exploring, render, starts, stages[:-1], batch, kept, part)
+        explored = search(exploring, render, starts, stages[:-1], batch, kept, exploration)
         latents = explored.rows.latent.unflatten(0, (-1, kept))[lane]
-        found = search(lanes, render, latents, stages[-1:], batch, part=descents)
-        found = replace(found, passes=found.passes + explored.passes[lane.cpu()])
+        passes, stages = explored.passes[lane.cpu()], stages[-1:]
     else:
-        starts = start_latents(lanes, generator, render, index[lane.cpu()], seed, batch, pool)
-        found = search(lanes, render, starts, stages, batch, part=descents)
-    ending = finish_by_rounds if problem.method.rounds else finish
+        latents = start_latents(lanes, generator, render, index[lane.cpu()], seed, batch, pool)
+        passes = torch.zeros(len(lane), dtype=torch.long)
+    if method.escapes and len(stages) > 1:
+        explored = search(lanes, render, latents, stages[:-1], batch, kept, exploration)
+        latents = explored.rows.latent.unflatten(0, (-1, kept))
+        passes, stages = explored.passes, stages[-1:]
+    if method.escapes:
+        latents, spent = escape(lanes, render, latents, batch, progress)
+        passes = passes + spent
+    found = search(lanes, render, latents, stages, batch, part=progress.part("descents"))
+    found = replace(found, passes=found.passes + passes)
+    ending = finish_by_rounds if method.rounds else finish
     return ending(lanes, generator, render, found, batch, progress)
 
 

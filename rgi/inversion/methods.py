@@ -50,8 +50,11 @@ class Method:
     ramp_down: float = 0.0  # last part of Adam's steps, or of a round, in which its rate falls to 0
     explore_lam: float = 0.0  # > 0: lambda of all stages but the last, which all lambdas share
     explore_critic_weight: float = 0.0  # of the critic in those stages: it chooses, the last fits
+    # Before the last stage, (steps, steps) for each try to leave a valley: with the regular part of
+    # the mask given, then with M eliminated (rgi.inversion.escapes).
+    escapes: tuple[tuple[int, int], ...] = ()
     # L-BFGS and projected Adam stop, and a round gives way to the next, where 10 passes lower the
-    # objective by a smaller part; 0: never.
+    # objective by less than this part of what clean pixels cost (Problem.misfit); 0: never.
     tolerance: float = 0.0
     weights_iterations: int = 0  # steps after the stages, in which theta learns, too (R-RGI)
     weights_learning_rate: float = 1e-5  # RGI section 4
@@ -92,6 +95,17 @@ class Method:
         """Whether a prior looks through the discriminator."""
         return any((self.critic_weight, self.explore_critic_weight, self.feature_weight))
 
+    def holding_a_mask(self) -> Self:
+        """The same with a mask given instead of eliminated."""
+        return replace(
+            self,
+            profile=False,
+            needs_mask=True,
+            explore_lam=0.0,
+            explore_critic_weight=0.0,
+            escapes=(),
+        )
+
     def in_round(self, layer: int, steps: int) -> Self:
         """The same as a round of features alone: one descent, with a rate that falls anew."""
         return replace(
@@ -101,6 +115,7 @@ class Method:
             solver="projected-adam",
             explore_lam=0.0,
             explore_critic_weight=0.0,
+            escapes=(),
         )
 
 
@@ -168,6 +183,10 @@ def _contradiction_of_solver(method: Method) -> str | None:
         return "explore_lam needs a mask that is found and a stage that follows"
     if method.explore_critic_weight and not method.explore_lam:
         return "explore_critic_weight needs explore_lam"
+    if method.escapes and not method.profile:
+        return "escapes need a method that eliminates its mask"
+    if any(min(pair) < 1 for pair in method.escapes):
+        return f"escapes {list(method.escapes)}: allowed: pairs of steps, each from 1"
     if method.tolerance and method.solver == "adam":
         return "tolerance needs solver lbfgs or projected-adam; Adam's objective may rise"
     if method.sphere and method.solver != "projected-adam":
@@ -188,10 +207,11 @@ _PROFILE = Method(
     profile=True,
     pool=4096,
     solver="lbfgs",
-    stages=((20, 8), (4, 25), (1, 400)),
+    stages=((20, 8), (4, 25), (1, 240)),
+    escapes=((40, 60), (40, 60)),
     explore_lam=0.05,
     explore_critic_weight=0.3,
-    tolerance=0.001,
+    tolerance=0.004,
 )
 
 # Known operators: a descent as in ILO, whose lowest point counts. A latent's length says nothing to
@@ -275,7 +295,7 @@ def configured(preset: str, settings: Mapping[str, Any]) -> Method:
     known = METHODS[preset]
     pairs = {
         name: tuple(map(tuple, settings.get(name, getattr(known, name))))
-        for name in ("stages", "rounds")
+        for name in ("stages", "rounds", "escapes")
     }
     try:
         return replace(known, **{**settings, **pairs})

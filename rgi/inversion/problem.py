@@ -61,6 +61,10 @@ class Problem:
             lam=torch.full_like(self.lam, method.explore_lam),
         )
 
+    def holding(self, mask: Tensor) -> Self:
+        """The problem with a mask given, N x H x W, in place of one that is eliminated."""
+        return replace(self, method=self.method.holding_a_mask(), given=mask)
+
     def in_round(self, layer: int, steps: int) -> Self:
         """The problem of a round of features."""
         return replace(self, method=self.method.in_round(layer, steps))
@@ -123,6 +127,22 @@ class Problem:
         if method.feature_weight:
             distance = (self.observed_features(images) - self.features).abs().flatten(1).sum(1)
             value = value + method.feature_weight * distance
+        return value
+
+    def misfit(self, images: Tensor, mask: Tensor) -> Tensor:
+        """What the objective has of pixels that count as clean, N values; by it progress counts.
+
+        By the whole objective, of which a small lambda's price of M can be nearly all, the last
+        tenth of the way would count as none.
+        """
+        residual = self.residual(images)
+        error = pixel_error(residual, self.method.fidelity)
+        if self.method.profile:
+            mask = closed_form_mask(error, self.lam, self.method.fidelity)
+        value = masked_fidelity(error, mask, self.method.fidelity)
+        if self.method.perceptual_weight:
+            fidelity = self.method.fidelity_weight * value
+            value = fidelity + self._perceptual_term(images, residual)
         return value
 
     def _perceptual_term(self, images: Tensor, residual: Tensor) -> Tensor:

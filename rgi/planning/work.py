@@ -103,6 +103,8 @@ def _searches(method: Method, images: int, lambdas: int) -> Iterator[tuple[int, 
             yield images * starts, steps, exploring
         else:
             yield images * lambdas * starts, steps, method
+    for held, free in method.escapes:
+        yield images * lambdas, held + free, method
 
 
 def _filled(rows: int, batch: int) -> int:

@@ -1,0 +1,138 @@
+"""Escapes: what is regular of a mask, and that they only ever lower the objective."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_inversion import ARCHITECTURE, corrupt, stated
+
+from rgi.errors import InputError
+from rgi.inversion import METHODS, descent, invert, invert_grid
+from rgi.inversion.escapes import escape, regular_part
+from rgi.inversion.memory import Batch
+from rgi.models import Generator
+from rgi.models.frozen import frozen
+
+METHOD = replace(
+    METHODS["rgi-profile"],
+    pool=64,
+    batch=8,
+    stages=((6, 4), (1, 20)),
+    escapes=((10, 20), (20, 10)),
+    explore_lam=0.1,
+    explore_critic_weight=0.0,
+    tolerance=0.0,
+)
+FIELDS = ("restored", "score", "latent", "objective", "passes")
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return Generator(ARCHITECTURE, seed=1).eval()
+
+
+@pytest.fixture(scope="module")
+def images(generator):
+    return corrupt(generator)[0]
+
+
+def pixel_by_pixel(mask, reach):
+    """The same by loops; beyond the border lies what is next to it."""
+    height, width = mask.shape
+    marked = mask > 0.5
+    side = range(-reach, reach + 1)
+    most = np.zeros_like(marked)
+    for row, column in np.ndindex(height, width):
+        around = [
+            marked[min(max(row + i, 0), height - 1), min(max(column + j, 0), width - 1)]
+            for i in side
+            for j in side
+        ]
+        most[row, column] = sum(around) > len(around) / 2
+    wide = np.zeros_like(marked)
+    for row, column in np.argwhere(most):
+        wide[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1] = (
+            True
+        )
+    return wide
+
+
+@pytest.mark.parametrize(("side", "reach"), [(8, 1), (16, 1), (32, 2), (64, 6)])
+def test_the_regular_part_is_where_most_neighbours_are_masked(side, reach):
+    masks = torch.rand(3, side, side, generator=torch.Generator().manual_seed(side)) * 1.05
+    found = regular_part(masks)
+    for mask, one in zip(masks.numpy(), found.numpy(), strict=True):
+        assert np.array_equal(one > 0, pixel_by_pixel(mask, reach))
+
+
+def test_a_stroke_goes_and_a_block_stays():
+    mask = torch.zeros(1, 16, 16)
+    mask[0, 2, 1:15] = 1
+    mask[0, 6:12, 5:11] = 1
+    found = regular_part(mask)
+    assert not found[0, :4].any()
+    assert found[0, 6:12, 5:11].all()
+    assert found.sum() < 9 * 9
+
+
+def test_an_escape_descends_with_a_mask_and_without_and_keeps_what_is_lower(images, generator):
+    """Against the same put together by hand, image by image."""
+    method = replace(METHOD, escapes=((10, 20),))
+    problem, render = stated(images, method, 0.02), frozen(generator)
+    latents = torch.randn(5, 1, 8, generator=torch.Generator().manual_seed(0))
+    found, passes = escape(problem, render, latents, Batch(8))
+    assert (passes == 30).all()
+    left = 0
+    for row in range(5):
+        one = stated(images[[row]], method, 0.02)
+        mask = regular_part(one.exploring().best_mask(render(latents[row])))
+        given = replace(METHODS["yeh-with-mask"], critic_weight=0.0, solver="lbfgs", batch=8)
+        held = replace(one, method=given, given=mask)
+        first = descent.search(held, render, latents[[row]], ((1, 10),), Batch(8))
+        tried = descent.search(one, render, first.rows.latent[None], ((1, 20),), Batch(8))
+        before, after = (
+            one.robust_fidelity(render(latent)) for latent in (latents[row], tried.rows.latent)
+        )
+        expected = tried.rows.latent if after < before else latents[row]
+        left += int(after < before)
+        assert torch.equal(found[row], expected)
+    assert left > 0
+
+
+def test_escapes_never_raise_the_objective(images, generator):
+    render, last = frozen(generator), None
+    for count in range(4):
+        method = replace(METHOD, escapes=((4, 2),) * count)
+        problem = stated(images, method, 0.02)
+        latents = torch.randn(5, 2, 8, generator=torch.Generator().manual_seed(1))
+        found, _ = escape(problem, render, latents, Batch(8))
+        objective = torch.stack([problem.robust_fidelity(render(z)) for z in found.unbind(1)])
+        assert last is None or (objective <= last).all()
+        last = objective
+
+
+@pytest.mark.parametrize("explore_lam", [0.0, 0.1])
+@pytest.mark.parametrize("stages", [((6, 4), (1, 20)), ((6, 4), (4, 6), (2, 20))])
+def test_a_grid_equals_its_lambdas_one_by_one_to_the_last_bit(
+    explore_lam, stages, images, generator
+):
+    method = replace(METHOD, explore_lam=explore_lam, stages=stages, tolerance=0.05)
+    lams = [0.02, 0.5]
+    for lam, found in zip(lams, invert_grid(images, generator, method, lams), strict=True):
+        alone = invert(images, generator, method, lam)
+        assert all(torch.equal(getattr(found, n), getattr(alone, n)) for n in FIELDS)
+        assert (found.passes <= sum(s * n for s, n in stages) + 60 * stages[-1][0]).all()
+
+
+def test_an_image_alone_escapes_as_among_others(images, generator):
+    together = invert(images, generator, METHOD, 0.02)
+    alone = invert(images[[3]], generator, METHOD, 0.02, index=[3])
+    assert torch.equal(together.restored[[3]], alone.restored)
+
+
+def test_escapes_need_a_mask_that_is_eliminated():
+    with pytest.raises(InputError, match="escapes need a method that eliminates its mask"):
+        replace(METHODS["rgi"], escapes=((10, 10),))
+    with pytest.raises(InputError, match="pairs of steps, each from 1"):
+        replace(METHOD, escapes=((0, 10),))
