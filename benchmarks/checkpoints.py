@@ -19,7 +19,12 @@ from rgi.models import Architecture, Discriminator, Generator
 ARCHITECTURE = Architecture(resolution=16, channels=1, latent_dim=32, widths=(96, 64, 32))
 METHODS = {
     "rgi": {"stages": [[1, 20]], "pool": 16},
-    "rgi-profile": {"stages": [[20, 2], [4, 2], [1, 10]], "pool": 32, "tolerance": 0.0},
+    "rgi-profile": {
+        "stages": [[20, 2], [4, 2], [1, 10]],
+        "escapes": [],
+        "pool": 32,
+        "tolerance": 0.0,
+    },
     "r-rgi": {"stages": [[1, 10]], "pool": 16, "weights_iterations": 4},
 }
 

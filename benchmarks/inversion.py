@@ -83,7 +83,12 @@ class Task:
         preset = METHODS[PRESETS[self.method]]
         steps = (0, self.steps) if preset.learns_weights else (self.steps, 0)
         schedule = {"pool": 0, "stages": ((1, steps[0]),), "weights_iterations": steps[1]}
-        alone = {"tolerance": 0.0, "explore_lam": 0.0, "explore_critic_weight": 0.0}
+        alone = {
+            "tolerance": 0.0,
+            "escapes": (),
+            "explore_lam": 0.0,
+            "explore_critic_weight": 0.0,
+        }
         return replace(preset, **schedule, **alone, batch=self.batch)
 
     @property

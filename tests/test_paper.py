@@ -56,7 +56,7 @@ def small(tmp_path, mirror):
     for name, method in config["methods"].items():
         settings = {"stages": [[1, 2]], "pool": 8, "batch": 4}
         if "profile" in name:
-            settings["stages"] = [[2, 2], [1, 2]]
+            settings |= {"stages": [[2, 2], [1, 2]], "escapes": [[2, 2]]}
         if "weights_iterations" in method.get("settings", {}):
             settings["weights_iterations"] = 1
         lams = {"lam": method["lam"][:2]} if "lam" in method else {}
@@ -68,6 +68,7 @@ def small(tmp_path, mirror):
     sets = {name: {"resolution": 8, "test": 4} for name in config["datasets"]}
     sets["celeba"]["held_out"] = 6
     short = {name: {"stages": [[1, 2]]} for name in ("l1", "l2", "rgi")}
+    short["rgi-profile"] = {"stages": [[2, 2], [1, 2]], "escapes": []}
     overlay = {
         "mirror": str(mirror),
         "shard_size": 4,
