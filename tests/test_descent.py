@@ -12,6 +12,7 @@ from rgi.errors import InputError
 from rgi.inversion import METHODS, descent, invert, invert_grid
 from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.objective import pixel_error, profile_fidelity
+from rgi.inversion.problem import Problem
 from rgi.inversion.start import start_latents
 from rgi.models import Discriminator, Generator
 from rgi.models.frozen import frozen
@@ -154,7 +155,34 @@ def test_a_row_that_stopped_is_where_it_was_after_its_passes(images, generator):
         assert torch.equal(same.restored[0], stopped.restored[row])
 
 
-def test_a_descent_stops_by_what_clean_pixels_cost(images, generator):
+@pytest.mark.parametrize("lam", [0.005, 0.1])
+def test_a_descent_stops_where_ten_passes_gain_little_of_what_clean_pixels_cost(
+    lam, images, generator
+):
+    """Against the same descents, ten passes at a time, each judged by hand."""
+    method = replace(PROFILE, stages=((1, 200),), explore_lam=0.0, tolerance=0.02)
+    found, render = invert(images, generator, method, lam), frozen(generator)
+    problem = stated(images, method, lam)
+    latents = start_latents(problem, generator, render, torch.arange(5), 0, Batch(8))
+    whole_objective = 0
+    for row, passes in enumerate(found.passes.tolist()):
+        one = problem.rows(torch.full((8,), row))
+        rows = descent.begin(one, render, latents[[row]].expand(8, 1, -1), Batch(8))
+        taken, gain, misfit = 0, float("inf"), 0.0
+        while gain > 0.02 * misfit and taken < 200:
+            before = rows.value
+            descent.take_passes(one, render, rows, 10)
+            gain = float((before - rows.value)[0])
+            misfit = float(one.misfit(render(rows.latent), rows.mask)[0])
+            taken += 10
+            whole_objective += gain <= 0.02 * float(rows.value[0]) and gain > 0.02 * misfit
+        assert taken == passes
+    assert found.passes.min() < 200
+    if lam == 0.005:
+        assert whole_objective  # by the whole objective it would have stopped before
+
+
+def test_what_clean_pixels_cost(images, generator):
     """Against a loop over pixels. The price of the corrupted ones does not count."""
     lam = 0.02
     problem = stated(images, PROFILE, lam)
@@ -187,6 +215,24 @@ def test_the_profile_reaches_a_lower_objective_than_joint_adam_in_fewer_passes(i
     quick = invert(images, generator, replace(PROFILE, tolerance=0.0), 0.1)
     assert quick.passes.sum() < slow.passes.sum() / 2
     assert quick.objective.mean() < slow.objective.mean()
+
+
+def test_where_memory_runs_out_between_passes_nothing_has_happened(images, generator, monkeypatch):
+    method = replace(PROFILE, tolerance=0.05)
+    expected = invert(images, generator, replace(method, batch=4), 0.1)
+    original, failed = Problem.misfit, []
+
+    def failing(problem, *arguments):
+        if len(problem.images) > 4:
+            failed.append(len(problem.images))
+            raise MemoryError
+        return original(problem, *arguments)
+
+    monkeypatch.setattr(Problem, "misfit", failing)
+    found = invert(images, generator, method, 0.1)
+    assert failed
+    assert torch.equal(found.passes, expected.passes)
+    torch.testing.assert_close(found.objective, expected.objective, rtol=1e-5, atol=0)
 
 
 def out_of_memory_above(rows, monkeypatch):

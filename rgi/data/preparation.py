@@ -153,9 +153,12 @@ def _stamps(places: Sequence[str | Sequence[str]]) -> Iterator[tuple[str, int, i
     """Give size and time of change of every file that is one of the places, or in a folder."""
     for place in places:
         for path in map(Path, [place] if isinstance(place, str) else place):
-            files = file_states(path) if path.is_dir() else [("", path.stat())]
+            if path.is_dir():
+                files = [(f"{path}/{name}", state) for name, state in file_states(path)]
+            else:
+                files = [(str(path), path.stat())]
             for name, state in files:
-                yield f"{path}/{name}", state.st_size, state.st_mtime_ns
+                yield name, state.st_size, state.st_mtime_ns
 
 
 @dataclasses.dataclass

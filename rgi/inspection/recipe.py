@@ -15,6 +15,7 @@ from rgi.errors import InputError
 from rgi.evaluation.scoring import FOUND
 from rgi.files import sha256_of, write_whole
 from rgi.inversion import Method
+from rgi.inversion.methods import INVERSION_VERSION
 
 THRESHOLD = "threshold"
 THRESHOLDED = ("mask", "composite", "overlay", "defects")  # folders that depend on it
@@ -61,7 +62,7 @@ class Recipe:
         networks = {"generator": sha256_of(self.generator)}
         if self.method.needs_discriminator:
             networks["discriminator"] = sha256_of(self.discriminator)
-        own = {"lam": self.lam, "crop": self.crop, "seed": self.seed}
+        own = {"lam": self.lam, "crop": self.crop, "seed": self.seed, "version": INVERSION_VERSION}
         return json.loads(json.dumps(networks | own | dataclasses.asdict(self.method)))
 
 

@@ -192,12 +192,13 @@ def _descend(
                 part, some = problem.rows(image[padded]), rows.take(padded)
                 before = some.value if tolerance else None
                 take_passes(part, render, some, count)
-                rows.put(chosen, some)
-                if before is None:
-                    return None
-                with torch.no_grad():
-                    misfit = part.misfit(render(some.latent), some.mask)
-                return (before - some.value <= tolerance * misfit)[: len(chosen)].cpu()
+                stalled = None
+                if before is not None:
+                    with torch.no_grad():
+                        misfit = part.misfit(render(some.latent), some.mask)
+                    stalled = (before - some.value <= tolerance * misfit)[: len(chosen)].cpu()
+                rows.put(chosen, some)  # last: where memory runs out, nothing has happened
+                return stalled
 
             chosen, stalled = batch.first(alike, work)
             chosen = chosen.cpu()

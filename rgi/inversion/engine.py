@@ -106,8 +106,8 @@ def invert_grid(
 ) -> list[Restoration]:
     """As `invert` once for each lambda, to the last bit, in one batch.
 
-    What does not depend on lambda (the pool of starts, the stages with `explore_lam`) is computed
-    once; `passes` counts it for every lambda, `seconds` is what was spent.
+    The pool of starts and the stages with `explore_lam` do not depend on lambda and are computed
+    once; `passes` counts them for every lambda, `seconds` is what was spent.
 
     With a `checkpoint`, one that was killed or stopped goes on from there and finds the same, to
     the last bit. Whoever has saved the result clears the checkpoint.

@@ -23,10 +23,10 @@ logger = logging.getLogger(__name__)
 def escape(
     problem: Problem, render: Render, latents: Tensor, batch: Batch, progress: Progress = UNKEPT
 ) -> tuple[Tensor, Tensor]:
-    """Try the method's escapes, one after the other: latents that are no worse, and passes.
+    """Do the method's escapes, one after the other.
 
     In each the latent descends with the regular part of its mask given, then with M eliminated; it
-    goes on from there if the objective is lower.
+    goes on from there if the objective is lower than it was before.
 
     Args:
         problem: N images; a method with escapes.
@@ -40,20 +40,22 @@ def escape(
     """
     count, descents = latents.shape[:2]
     image = torch.arange(count, device=latents.device).repeat_interleave(descents)
-    each = problem.rows(image)
-    kept = progress.part("escapes")
-    begun = 0, latents.flatten(0, 1), torch.zeros(len(image), dtype=torch.long)
-    done, flat, passes = kept.take() or begun
-    kept.hold(lambda: (done, flat, passes))
+    each = problem if descents == 1 else problem.rows(image)
+    kept, done = progress.part("escapes"), 0
+    saved = kept.take()
+    if saved is None:
+        flat, passes = latents.flatten(0, 1), torch.zeros(len(image), dtype=torch.long)
+        value = _objective(each, render, flat, batch)
+    else:
+        done, flat, value, passes = saved
+    kept.hold(lambda: (done, flat, value, passes))
     for steps in problem.method.escapes[done:]:
         tried, spent = _try(each, render, flat, steps, batch, progress)
-        lower = _objective(each, render, tried, batch) < _objective(each, render, flat, batch)
-        done, flat, passes = (
-            done + 1,
-            torch.where(lower[:, None], tried, flat),
-            passes.cpu() + spent,
-        )
-        logger.info("%d of %d descents left their valley", lower.sum(), len(lower))
+        reached = _objective(each, render, tried, batch)
+        lower = reached < value
+        flat, value = torch.where(lower[:, None], tried, flat), reached.minimum(value)
+        done, passes = done + 1, passes.cpu() + spent
+        logger.info("%d of %d descents are lower after an escape", lower.sum(), len(lower))
     return flat.unflatten(0, (count, descents)), passes.cpu().view(count, descents).sum(1)
 
 
@@ -66,7 +68,7 @@ def regular_part(mask: Tensor) -> Tensor:
     Returns:
         N x H x W in {0, 1}: 1 near pixels in whose neighbourhood most are masked.
     """
-    reach = max(1, round((PART * mask.shape[-1] - 1) / 2))
+    reach = max(1, int(PART * mask.shape[-1] / 2))
     side = 2 * reach + 1
     marked = (mask > 0.5).to(mask.dtype)[:, None]
     around = pad(marked, (reach,) * 4, mode="replicate")
@@ -83,7 +85,7 @@ def _try(
     progress: Progress,
 ) -> tuple[Tensor, Tensor]:
     parts = [progress.part(f"escape, mask {state}") for state in ("held", "free")]
-    problems = [problem.holding(regular_part(_mask(problem, render, latents, batch))), problem]
+    problems = [problem.holding(_regular_mask(problem, render, latents, batch)), problem]
     passes = torch.zeros(len(latents), dtype=torch.long)
     for each, count, part in zip(problems, steps, parts, strict=True):
         descents = search(each, render, latents[:, None], ((1, count),), batch, part=part)
@@ -93,13 +95,14 @@ def _try(
     return latents, passes
 
 
-def _mask(problem: Problem, render: Render, latents: Tensor, batch: Batch) -> Tensor:
-    """M at its best for the exploration's lambda: for a small one nearly all misfit is masked."""
-    exploring = problem.exploring()
+def _regular_mask(problem: Problem, render: Render, latents: Tensor, batch: Batch) -> Tensor:
+    """Of the best M for the exploration's lambda: by a small one nearly all misfit is masked."""
+    judging = problem.exploring() if problem.method.explore_lam else problem
 
     @torch.no_grad()
     def find(chosen: Tensor, padded: Tensor) -> Tensor:
-        return exploring.rows(padded).best_mask(render(latents[padded]))[: len(chosen)]
+        mask = judging.rows(padded).best_mask(render(latents[padded]))
+        return regular_part(mask)[: len(chosen)]
 
     return torch.cat(batch.all(len(latents), latents.device, find))
 

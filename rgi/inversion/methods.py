@@ -6,6 +6,9 @@ from typing import Any, Literal, Self
 
 from rgi.errors import InputError
 
+# Raise it by hand with every change that makes the same settings find something else.
+INVERSION_VERSION = 2
+
 
 @dataclass(frozen=True)
 class Method:
@@ -48,13 +51,14 @@ class Method:
     radius: float = 0.0  # its size: a root mean square (l2) or mean (l1) of changes; 0: no ball
     learning_rate: float = 0.1  # of Adam for latent, mask and features, RGI section 4
     ramp_down: float = 0.0  # last part of Adam's steps, or of a round, in which its rate falls to 0
-    explore_lam: float = 0.0  # > 0: lambda of all stages but the last, which all lambdas share
+    # > 0: lambda of all stages but the last, which all lambdas share, and of escapes' masks.
+    explore_lam: float = 0.0
     explore_critic_weight: float = 0.0  # of the critic in those stages: it chooses, the last fits
     # Before the last stage, (steps, steps) for each try to leave a valley: with the regular part of
     # the mask given, then with M eliminated (rgi.inversion.escapes).
     escapes: tuple[tuple[int, int], ...] = ()
     # L-BFGS and projected Adam stop, and a round gives way to the next, where 10 passes lower the
-    # objective by less than this part of what clean pixels cost (Problem.misfit); 0: never.
+    # objective by no more than this part of what clean pixels cost (Problem.misfit); 0: never.
     tolerance: float = 0.0
     weights_iterations: int = 0  # steps after the stages, in which theta learns, too (R-RGI)
     weights_learning_rate: float = 1e-5  # RGI section 4
@@ -96,7 +100,7 @@ class Method:
         return any((self.critic_weight, self.explore_critic_weight, self.feature_weight))
 
     def holding_a_mask(self) -> Self:
-        """The same with a mask given instead of eliminated."""
+        """The same with a mask given, not eliminated: a found one, the true one is not known."""
         return replace(
             self,
             profile=False,
@@ -183,9 +187,9 @@ def _contradiction_of_solver(method: Method) -> str | None:
         return "explore_lam needs a mask that is found and a stage that follows"
     if method.explore_critic_weight and not method.explore_lam:
         return "explore_critic_weight needs explore_lam"
-    if method.escapes and not method.profile:
-        return "escapes need a method that eliminates its mask"
-    if any(min(pair) < 1 for pair in method.escapes):
+    if method.escapes and (not method.profile or method.feature_weight):
+        return "escapes need a method that eliminates its mask, without feature_weight"
+    if any(len(pair) != 2 or min(pair) < 1 for pair in method.escapes):
         return f"escapes {list(method.escapes)}: allowed: pairs of steps, each from 1"
     if method.tolerance and method.solver == "adam":
         return "tolerance needs solver lbfgs or projected-adam; Adam's objective may rise"
@@ -195,8 +199,8 @@ def _contradiction_of_solver(method: Method) -> str | None:
 
 
 def _contradiction_of_rate(method: Method) -> str | None:
-    if method.ramp_down and method.explore_lam and method.solver != "lbfgs":
-        return "ramp_down with explore_lam: the last stage begins anew, at the full rate"
+    if method.ramp_down and (method.explore_lam or method.escapes) and method.solver != "lbfgs":
+        return "ramp_down with explore_lam or escapes: the last stage begins anew, at the full rate"
     if method.ramp_down and method.solver == "lbfgs" and not method.rounds:
         return "ramp_down needs solver adam; L-BFGS searches each step's length"
     return None

@@ -21,10 +21,9 @@ from rgi.checkpoint import (
 from rgi.corruption.operators import Operator
 from rgi.files import partial_of
 from rgi.interruption import NEVER, Interrupted, StopRequest
+from rgi.inversion.methods import INVERSION_VERSION
 from rgi.inversion.problem import Problem
 
-# Raise it by hand with every change that makes the same settings find something else.
-INVERSION_VERSION = 2
 SHARE = 0.02  # of the time goes into checkpoints at most: weights of many images' own are large
 
 logger = logging.getLogger(__name__)

@@ -104,7 +104,7 @@ def _searches(method: Method, images: int, lambdas: int) -> Iterator[tuple[int, 
         else:
             yield images * lambdas * starts, steps, method
     for held, free in method.escapes:
-        yield images * lambdas, held + free, method
+        yield images * lambdas * method.stages[-1][0], held + free, method
 
 
 def _filled(rows: int, batch: int) -> int:
