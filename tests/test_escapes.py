@@ -125,6 +125,11 @@ def test_a_grid_equals_its_lambdas_one_by_one_to_the_last_bit(
         assert (found.passes <= sum(s * n for s, n in stages) + 60 * stages[-1][0]).all()
 
 
+def test_what_goes_on_with_weights_or_features_does_without():
+    assert METHODS["rgi-profile"].escapes
+    assert not METHODS["r-rgi-profile"].escapes and not METHODS["robust-ilo"].escapes
+
+
 def test_an_image_alone_escapes_as_among_others(images, generator):
     method = replace(METHOD, tolerance=0.05)
     together = invert(images, generator, method, 0.02)

@@ -218,6 +218,9 @@ _PROFILE = Method(
     tolerance=0.004,
 )
 
+# With weights or features of their own, escapes gained nothing.
+_PROFILE_BEFORE_MORE = replace(_PROFILE, stages=((20, 8), (4, 25), (1, 400)), escapes=())
+
 # Known operators: a descent as in ILO, whose lowest point counts. A latent's length says nothing to
 # a generator that normalises it, so the sphere alone is PULSE's prior.
 _CSGM = Method(needs_operator=True, solver="projected-adam", ramp_down=0.75)
@@ -251,7 +254,7 @@ METHODS: Mapping[str, Method] = {
     "rgi-profile": _PROFILE,
     # While weights learn, the discriminator holds them, as in R-RGI.
     "r-rgi-profile": replace(
-        _PROFILE,
+        _PROFILE_BEFORE_MORE,
         variables=("latent", "weights"),
         critic_weight=0.1,
         explore_critic_weight=0.1,
@@ -263,7 +266,7 @@ METHODS: Mapping[str, Method] = {
     "ilo-mse": _ILO,
     "ilo-lpips": replace(_ILO, fidelity_weight=0.0, perceptual_weight=1.0),
     "robust-ilo": replace(
-        _PROFILE,
+        _PROFILE_BEFORE_MORE,
         variables=("latent", "features"),
         ramp_down=0.75,
         rounds=((1, 200), (2, 200)),
