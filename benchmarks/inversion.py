@@ -86,6 +86,7 @@ class Task:
         alone = {
             "tolerance": 0.0,
             "escapes": (),
+            "area_masked": False,
             "explore_lam": 0.0,
             "explore_critic_weight": 0.0,
         }

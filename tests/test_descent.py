@@ -23,6 +23,7 @@ EXPLORED = {
     "pool": 64,
     "stages": STAGES,
     "escapes": (),
+    "area_masked": False,
     "explore_lam": 0.1,
     "batch": 8,
 }

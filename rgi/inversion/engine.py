@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rgi.corruption.operators import Inpainting, Operator
 from rgi.errors import InputError
+from rgi.inversion.areas import area, found_mask
 from rgi.inversion.descent import Solution, finish, search
 from rgi.inversion.escapes import escape
 from rgi.inversion.memory import Batch, fitting_batch
@@ -222,13 +223,15 @@ def _solve(
     else:
         latents = start_latents(lanes, generator, render, index[lane.cpu()], seed, batch, pool)
         passes = torch.zeros(len(lane), dtype=torch.long)
-    if method.escapes and len(stages) > 1:
+    if (method.escapes or method.area_masked) and len(stages) > 1:
         explored = search(lanes, render, latents, stages[:-1], batch, kept, exploration)
         latents = explored.rows.latent.unflatten(0, (-1, kept))
         passes, stages = explored.passes, stages[-1:]
     if method.escapes:
         latents, spent = escape(lanes, render, latents, batch, progress)
         passes = passes + spent
+    if method.area_masked:
+        lanes = replace(lanes, given=area(found_mask(lanes, render, latents, batch)))
     found = search(lanes, render, latents, stages, batch, part=progress.part("descents"))
     found = replace(found, passes=found.passes + passes)
     ending = finish_by_rounds if method.rounds else finish

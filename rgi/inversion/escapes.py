@@ -8,14 +8,12 @@ import logging
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
+from rgi.inversion.areas import found_mask, regular_part, widened
 from rgi.inversion.descent import search
 from rgi.inversion.memory import Batch
 from rgi.inversion.problem import Problem, Render
 from rgi.inversion.progress import UNKEPT, Progress
-
-PART = 3 / 16  # side of a neighbourhood, as a part of the image's
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +23,8 @@ def escape(
 ) -> tuple[Tensor, Tensor]:
     """Do the method's escapes, one after the other.
 
-    In each the latent descends with the regular part of its mask given, then with M eliminated; it
-    goes on from there if the objective is lower than it was before.
+    In each the latent descends with the regular part of its mask given, widened, then with M
+    eliminated; it goes on from there if the objective is lower than it was before.
 
     Args:
         problem: N images; a method with escapes.
@@ -59,23 +57,6 @@ def escape(
     return flat.unflatten(0, (count, descents)), passes.cpu().view(count, descents).sum(1)
 
 
-def regular_part(mask: Tensor) -> Tensor:
-    """The mask without its small parts, the others widened.
-
-    Args:
-        mask: N x H x W in [0, 1].
-
-    Returns:
-        N x H x W in {0, 1}: 1 near pixels in whose neighbourhood most are masked.
-    """
-    reach = max(1, int(PART * mask.shape[-1] / 2))
-    side = 2 * reach + 1
-    marked = (mask > 0.5).to(mask.dtype)[:, None]
-    around = pad(marked, (reach,) * 4, mode="replicate")
-    most = (avg_pool2d(around, side, 1) > 0.5).to(mask.dtype)
-    return max_pool2d(most, side, 1, reach)[:, 0]
-
-
 def _try(
     problem: Problem,
     render: Render,
@@ -85,7 +66,8 @@ def _try(
     progress: Progress,
 ) -> tuple[Tensor, Tensor]:
     parts = [progress.part(f"escape, mask {state}") for state in ("held", "free")]
-    problems = [problem.holding(_regular_mask(problem, render, latents, batch)), problem]
+    regular = regular_part(found_mask(problem, render, latents[:, None], batch))
+    problems = [problem.holding(widened(regular)), problem]
     passes = torch.zeros(len(latents), dtype=torch.long)
     for each, count, part in zip(problems, steps, parts, strict=True):
         descents = search(each, render, latents[:, None], ((1, count),), batch, part=part)
@@ -93,18 +75,6 @@ def _try(
     for part in parts:
         part.drop()  # of this escape; the next one's are others
     return latents, passes
-
-
-def _regular_mask(problem: Problem, render: Render, latents: Tensor, batch: Batch) -> Tensor:
-    """Of the best M for the exploration's lambda: by a small one nearly all misfit is masked."""
-    judging = problem.exploring() if problem.method.explore_lam else problem
-
-    @torch.no_grad()
-    def find(chosen: Tensor, padded: Tensor) -> Tensor:
-        mask = judging.rows(padded).best_mask(render(latents[padded]))
-        return regular_part(mask)[: len(chosen)]
-
-    return torch.cat(batch.all(len(latents), latents.device, find))
 
 
 def _objective(problem: Problem, render: Render, latents: Tensor, batch: Batch) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from rgi.errors import InputError
 
 # Raise it by hand with every change that makes the same settings find something else.
-INVERSION_VERSION = 2
+INVERSION_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,15 @@ class Method:
     radius: float = 0.0  # its size: a root mean square (l2) or mean (l1) of changes; 0: no ball
     learning_rate: float = 0.1  # of Adam for latent, mask and features, RGI section 4
     ramp_down: float = 0.0  # last part of Adam's steps, or of a round, in which its rate falls to 0
-    # > 0: lambda of all stages but the last, which all lambdas share, and of escapes' masks.
+    # > 0: lambda of all stages but the last, which all lambdas share, and of masks in between.
     explore_lam: float = 0.0
     explore_critic_weight: float = 0.0  # of the critic in those stages: it chooses, the last fits
     # Before the last stage, (steps, steps) for each try to leave a valley: with the regular part of
     # the mask given, then with M eliminated (rgi.inversion.escapes).
     escapes: tuple[tuple[int, int], ...] = ()
+    # In the last stage and after it the area of the mask found so far costs nothing: M is 1 there,
+    # also where corrupted pixels happen to fit (rgi.inversion.areas).
+    area_masked: bool = False
     # L-BFGS and projected Adam stop, and a round gives way to the next, where 10 passes lower the
     # objective by no more than this part of what clean pixels cost (Problem.misfit); 0: never.
     tolerance: float = 0.0
@@ -108,6 +111,7 @@ class Method:
             explore_lam=0.0,
             explore_critic_weight=0.0,
             escapes=(),
+            area_masked=False,
         )
 
     def in_round(self, layer: int, steps: int) -> Self:
@@ -120,6 +124,7 @@ class Method:
             explore_lam=0.0,
             explore_critic_weight=0.0,
             escapes=(),
+            area_masked=False,
         )
 
 
@@ -187,14 +192,23 @@ def _contradiction_of_solver(method: Method) -> str | None:
         return "explore_lam needs a mask that is found and a stage that follows"
     if method.explore_critic_weight and not method.explore_lam:
         return "explore_critic_weight needs explore_lam"
-    if method.escapes and (not method.profile or method.feature_weight):
-        return "escapes need a method that eliminates its mask, without feature_weight"
-    if any(len(pair) != 2 or min(pair) < 1 for pair in method.escapes):
-        return f"escapes {list(method.escapes)}: allowed: pairs of steps, each from 1"
     if method.tolerance and method.solver == "adam":
         return "tolerance needs solver lbfgs or projected-adam; Adam's objective may rise"
     if method.sphere and method.solver != "projected-adam":
         return "sphere needs solver projected-adam"
+    return _contradiction_of_areas(method)
+
+
+def _contradiction_of_areas(method: Method) -> str | None:
+    """Of what goes by the area of masks."""
+    if method.escapes and (not method.profile or method.feature_weight):
+        return "escapes need a method that eliminates its mask, without feature_weight"
+    if any(len(pair) != 2 or min(pair) < 1 for pair in method.escapes):
+        return f"escapes {list(method.escapes)}: allowed: pairs of steps, each from 1"
+    if method.area_masked and (not method.profile or method.feature_weight):
+        return "area_masked needs a method that eliminates its mask, without feature_weight"
+    if method.area_masked and len(method.stages) < 2 and not method.escapes:
+        return "area_masked needs a stage before the last one, or escapes, that find a mask"
     return _contradiction_of_rate(method)
 
 
@@ -213,13 +227,11 @@ _PROFILE = Method(
     solver="lbfgs",
     stages=((20, 8), (4, 25), (1, 240)),
     escapes=((40, 60), (40, 60)),
+    area_masked=True,
     explore_lam=0.05,
     explore_critic_weight=0.3,
     tolerance=0.004,
 )
-
-# With weights or features of their own, escapes gained nothing.
-_PROFILE_BEFORE_MORE = replace(_PROFILE, stages=((20, 8), (4, 25), (1, 400)), escapes=())
 
 # Known operators: a descent as in ILO, whose lowest point counts. A latent's length says nothing to
 # a generator that normalises it, so the sphere alone is PULSE's prior.
@@ -254,7 +266,7 @@ METHODS: Mapping[str, Method] = {
     "rgi-profile": _PROFILE,
     # While weights learn, the discriminator holds them, as in R-RGI.
     "r-rgi-profile": replace(
-        _PROFILE_BEFORE_MORE,
+        _PROFILE,
         variables=("latent", "weights"),
         critic_weight=0.1,
         explore_critic_weight=0.1,
@@ -266,7 +278,7 @@ METHODS: Mapping[str, Method] = {
     "ilo-mse": _ILO,
     "ilo-lpips": replace(_ILO, fidelity_weight=0.0, perceptual_weight=1.0),
     "robust-ilo": replace(
-        _PROFILE_BEFORE_MORE,
+        _PROFILE,
         variables=("latent", "features"),
         ramp_down=0.75,
         rounds=((1, 200), (2, 200)),

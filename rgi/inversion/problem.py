@@ -29,7 +29,9 @@ class Problem:
     discriminator: Discriminator | None
     images: Tensor  # N x C x H x W, corrupted; what is observed where there is an operator
     lam: Tensor  # N; 0 for a method without lambda
-    given: Tensor  # N x H x W in {0, 1}; 0 unless the method needs the true mask
+    # N x H x W in {0, 1}: the true mask of a method that needs it; where M is eliminated, the area
+    # found so far, which costs nothing; else 0.
+    given: Tensor
     features: Tensor | None = None  # of the observed images, for feature matching (AnoGAN, DGP)
     operator: Operator | None = None  # by which images are observed; None: they are seen
     perceptual: PerceptualDistance | None = None  # for a perceptual term
@@ -97,7 +99,8 @@ class Problem:
     def best_mask(self, images: Tensor) -> Tensor:
         """The mask that minimises the objective for these images (appendix B), N x H x W."""
         error = pixel_error(self.residual(images), self.method.fidelity)
-        return closed_form_mask(error, self.lam, self.method.fidelity)
+        mask = closed_form_mask(error, self.lam, self.method.fidelity)
+        return mask.maximum(self.given) if self.method.profile else mask
 
     def robust_fidelity(self, images: Tensor) -> Tensor:
         """The fidelity with a found M at its best (eq. 6), N values.
@@ -115,7 +118,7 @@ class Problem:
         residual = self.residual(images)
         error = pixel_error(residual, method.fidelity)
         if method.profile:
-            value = profile_fidelity(error, self.lam, method.fidelity)
+            value = profile_fidelity(error * (1 - self.given), self.lam, method.fidelity)
         else:
             value = masked_fidelity(error, mask, method.fidelity)
         if method.perceptual_weight:
@@ -138,7 +141,7 @@ class Problem:
         residual = self.residual(images)
         error = pixel_error(residual, self.method.fidelity)
         if self.method.profile:
-            mask = closed_form_mask(error, self.lam, self.method.fidelity)
+            mask = self.best_mask(images)
         value = masked_fidelity(error, mask, self.method.fidelity)
         if self.method.perceptual_weight:
             fidelity = self.method.fidelity_weight * value

@@ -24,6 +24,7 @@ def inversion_traits(preset: str, settings: Mapping[str, Any]) -> Traits:
         prior=present(
             {
                 "sparse mask (lambda)": method.finds_mask,
+                "area of the mask": method.area_masked,
                 "discriminator": method.critic_weight or method.explore_critic_weight,
                 "discriminator's features": method.feature_weight,
                 "latent on a sphere": method.sphere,
