@@ -8,10 +8,12 @@ import torch
 from small_inversion import ARCHITECTURE, corrupt, stated
 
 from rgi.errors import InputError
-from rgi.inversion import METHODS, invert, invert_grid
+from rgi.interruption import Interrupted, StopRequest
+from rgi.inversion import METHODS, Checkpoint, invert, invert_grid
 from rgi.inversion.areas import area, found_mask, regular_part, widened
-from rgi.inversion.descent import search
+from rgi.inversion.descent import finish, search
 from rgi.inversion.memory import Batch
+from rgi.inversion.rounds import finish_by_rounds
 from rgi.inversion.start import start_latents
 from rgi.models import Generator
 from rgi.models.frozen import frozen
@@ -186,7 +188,7 @@ def test_where_a_mask_has_no_area_nothing_changes(images, generator):
 
 
 @pytest.mark.parametrize("name", ["rgi-profile", "r-rgi-profile", "robust-ilo"])
-@pytest.mark.parametrize("explore_lam", [0.0, 0.1])
+@pytest.mark.parametrize("explore_lam", [0.0, 0.5])
 @pytest.mark.parametrize("escapes", [(), ((3, 4),)])
 def test_a_grid_equals_its_lambdas_and_images_one_by_one(
     name, explore_lam, escapes, clean, generator
@@ -204,13 +206,72 @@ def test_a_grid_equals_its_lambdas_and_images_one_by_one(
         weights_iterations=3 if METHODS[name].weights_iterations else 0,
         rounds=tuple((layer, 3) for layer, _ in METHODS[name].rounds),
     )
-    images, lams = opposite_block(clean)[0], [0.02, 0.5]
+    images, lams, held = opposite_block(clean)[0], [0.02, 0.5], 0
     for lam, found in zip(lams, invert_grid(images, generator, method, lams), strict=True):
         alone = invert(images, generator, method, lam)
-        last = invert(images[[4]], generator, method, lam, index=[4])
+        one = invert(images[[1]], generator, method, lam, index=[1])
+        held += int((one.score == 1).any())  # M is 1 in an area alone
         for field in FIELDS:
             assert torch.equal(getattr(found, field), getattr(alone, field))
-            assert torch.equal(getattr(found, field)[[4]], getattr(last, field))
+            assert torch.equal(getattr(found, field)[[1]], getattr(one, field))
+    assert held > 0
+
+
+@pytest.mark.parametrize("preset", ["r-rgi-profile", "robust-ilo"])
+def test_weights_and_features_do_not_see_what_lies_in_the_area(preset, clean, generator):
+    """Other pixels there, whose area is the same, change nothing."""
+    method = replace(
+        METHODS[preset],
+        **{name: getattr(METHOD, name) for name in ("pool", "batch", "stages", "explore_lam")},
+        escapes=(),
+        critic_weight=0.0,
+        explore_critic_weight=0.0,
+        weights_iterations=5 if preset == "r-rgi-profile" else 0,
+        weights_learning_rate=0.01,
+        rounds=tuple((layer, 5) for layer, _ in METHODS[preset].rounds),
+    )
+    images = opposite_block(clean)[0]
+    row, whole = next(
+        (row, whole)
+        for row in range(len(images))
+        if (whole := explored(images, row, generator)[2]).any()
+    )
+    problem, latent, _ = explored(images, row, generator)
+    problem = replace(problem, method=method, given=whole)
+    others = replace(problem, images=problem.images * (1 - 2 * whole[:, None]))
+    ending = finish_by_rounds if method.rounds else finish
+    descents = search(problem, frozen(generator), latent[:, None], ((1, 5),), Batch(8))
+    one, other = (
+        ending(part, generator, frozen(generator), descents, Batch(8)).restored
+        for part in (problem, others)
+    )
+    assert torch.equal(one, other)
+    free = replace(others, given=torch.zeros_like(whole))
+    assert not torch.equal(
+        one, ending(free, generator, frozen(generator), descents, Batch(8)).restored
+    )
+
+
+def test_an_inversion_stopped_after_every_step_keeps_its_areas(clean, generator, tmp_path):
+    images, stops = opposite_block(clean)[0], 0
+    expected = invert(images, generator, METHOD, 0.02)
+    assert (expected.score == 1).any()
+    while True:
+        checkpoint = Checkpoint(tmp_path / "kept.pt", seconds=0, stop=AtOnce())
+        try:
+            (found,) = invert_grid(images, generator, METHOD, [0.02], checkpoint=checkpoint)
+            break
+        except Interrupted:
+            stops += 1
+    assert stops > 5
+    assert all(torch.equal(getattr(found, name), getattr(expected, name)) for name in FIELDS)
+
+
+class AtOnce(StopRequest):
+    """Asks for the end at every step."""
+
+    def __bool__(self):
+        return True
 
 
 def test_several_descents_vote_on_the_area(images, generator):
@@ -228,7 +289,9 @@ def test_several_descents_vote_on_the_area(images, generator):
 def test_an_area_needs_a_mask_that_is_eliminated_and_found_before():
     with pytest.raises(InputError, match="area_masked needs a method that eliminates its mask"):
         replace(METHODS["rgi"], area_masked=True)
-    with pytest.raises(InputError, match="without feature_weight"):
+    with pytest.raises(InputError, match="without feature_weight; set area_masked: false"):
         replace(METHOD, feature_weight=1.0)
+    with pytest.raises(InputError, match="ramp_down with explore_lam, escapes or area_masked"):
+        replace(METHOD, solver="adam", ramp_down=0.5, explore_lam=0.0)
     with pytest.raises(InputError, match="a stage before the last one, or escapes"):
         replace(METHOD, stages=((1, 20),), explore_lam=0.0)

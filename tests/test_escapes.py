@@ -98,7 +98,7 @@ def test_escapes_need_a_mask_that_is_eliminated():
         replace(METHODS["rgi"], escapes=((10, 10),))
     with pytest.raises(InputError, match="without feature_weight"):
         replace(METHOD, feature_weight=1.0)
-    with pytest.raises(InputError, match="ramp_down with explore_lam or escapes"):
+    with pytest.raises(InputError, match="ramp_down with explore_lam, escapes"):
         replace(METHOD, explore_lam=0.0, solver="adam", ramp_down=0.5)
 
 

@@ -35,8 +35,8 @@ def area(mask: Tensor) -> Tensor:
     """The area of masks that mostly have one, without holes; nothing of the others.
 
     A pixel in the midst of corrupted ones is corrupted, whatever it looks like. Where less than
-    half of a mask lies in its regular part (single pixels, strokes), that says nothing; an area of
-    half of the image or more is one that was not fitted.
+    half of a mask lies in its regular part (single pixels, thin strokes), that says nothing; an
+    area of half of the image or more is one that was not fitted.
 
     Args:
         mask: N x H x W in [0, 1].

@@ -16,7 +16,7 @@ from rgi.inversion.escapes import escape
 from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.methods import METHODS, Method
 from rgi.inversion.problem import Problem
-from rgi.inversion.progress import UNKEPT, Checkpoint, KeptProgress, Progress, identify
+from rgi.inversion.progress import UNKEPT, Checkpoint, KeptProgress, Part, Progress, identify
 from rgi.inversion.rounds import finish_by_rounds
 from rgi.inversion.start import start_latents
 from rgi.models import Discriminator, Encoder, Generator
@@ -231,11 +231,20 @@ def _solve(
         latents, spent = escape(lanes, render, latents, batch, progress)
         passes = passes + spent
     if method.area_masked:
-        lanes = replace(lanes, given=area(found_mask(lanes, render, latents, batch)))
+        lanes = replace(lanes, given=_area(lanes, render, latents, batch, progress.part("area")))
     found = search(lanes, render, latents, stages, batch, part=progress.part("descents"))
     found = replace(found, passes=found.passes + passes)
     ending = finish_by_rounds if method.rounds else finish
     return ending(lanes, generator, render, found, batch, progress)
+
+
+def _area(problem: Problem, render: Frozen, latents: Tensor, batch: Batch, part: Part) -> Tensor:
+    # Kept: by another number of rows at a time rounding could decide otherwise on a pixel.
+    found = part.take()
+    if found is None:
+        found = area(found_mask(problem, render, latents, batch))
+    part.hold(lambda: found)
+    return found
 
 
 def _with_features(problem: Problem, batch: Batch) -> Problem:

@@ -57,8 +57,8 @@ class Method:
     # Before the last stage, (steps, steps) for each try to leave a valley: with the regular part of
     # the mask given, then with M eliminated (rgi.inversion.escapes).
     escapes: tuple[tuple[int, int], ...] = ()
-    # In the last stage and after it the area of the mask found so far costs nothing: M is 1 there,
-    # also where corrupted pixels happen to fit (rgi.inversion.areas).
+    # In the last stage and after it the area of the mask found so far (by explore_lam) costs
+    # nothing: M is 1 there, also where corrupted pixels happen to fit (rgi.inversion.areas).
     area_masked: bool = False
     # L-BFGS and projected Adam stop, and a round gives way to the next, where 10 passes lower the
     # objective by no more than this part of what clean pixels cost (Problem.misfit); 0: never.
@@ -202,19 +202,32 @@ def _contradiction_of_solver(method: Method) -> str | None:
 def _contradiction_of_areas(method: Method) -> str | None:
     """Of what goes by the area of masks."""
     if method.escapes and (not method.profile or method.feature_weight):
-        return "escapes need a method that eliminates its mask, without feature_weight"
+        return (
+            "escapes need a method that eliminates its mask, without feature_weight; "
+            "set escapes: []"
+        )
     if any(len(pair) != 2 or min(pair) < 1 for pair in method.escapes):
         return f"escapes {list(method.escapes)}: allowed: pairs of steps, each from 1"
     if method.area_masked and (not method.profile or method.feature_weight):
-        return "area_masked needs a method that eliminates its mask, without feature_weight"
+        return (
+            "area_masked needs a method that eliminates its mask, without feature_weight; "
+            "set area_masked: false"
+        )
     if method.area_masked and len(method.stages) < 2 and not method.escapes:
-        return "area_masked needs a stage before the last one, or escapes, that find a mask"
+        return (
+            "area_masked needs a stage before the last one, or escapes, that find a mask; "
+            "set area_masked: false"
+        )
     return _contradiction_of_rate(method)
 
 
 def _contradiction_of_rate(method: Method) -> str | None:
-    if method.ramp_down and (method.explore_lam or method.escapes) and method.solver != "lbfgs":
-        return "ramp_down with explore_lam or escapes: the last stage begins anew, at the full rate"
+    begins_anew = method.explore_lam or method.escapes or method.area_masked
+    if method.ramp_down and begins_anew and method.solver != "lbfgs":
+        return (
+            "ramp_down with explore_lam, escapes or area_masked: the last stage begins anew, at "
+            "the full rate"
+        )
     if method.ramp_down and method.solver == "lbfgs" and not method.rounds:
         return "ramp_down needs solver adam; L-BFGS searches each step's length"
     return None
