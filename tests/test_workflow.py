@@ -274,10 +274,10 @@ def test_the_study_of_solvers_makes_its_table_and_figures(tmp_path):
     found = jobs(snakemake(tmp_path, "--configfile", overlay, "-n"))
     lines = yaml.safe_load(overlay.read_text())["tables"]["solver"]["lines"]
     methods = {method for line in lines.values() for method in line}
-    simulated = 4  # methods of the simulation, one of them of a line, too, at one of three levels
+    simulated = 3  # methods of the simulation at its one level, one of them of a line, too
     assert found["table"] == 2
     assert found["figure"] == 3
-    assert found["scores"] == len(methods) * 2 * 2 + simulated * 3 - 1
+    assert found["scores"] == len(methods) * 2 * 2 + simulated - 1
     assert "restore_filter" not in found
 
 
