@@ -14,6 +14,7 @@ from profile_settings import share_settings
 from rgi.baselines.detectors import check_model
 from rgi.data import PUBLICATIONS
 from rgi.errors import InputError
+from rgi.inversion.methods import INVERSION_VERSION
 from working_directory import check_times, check_writable, take_lock
 
 

@@ -49,17 +49,12 @@ def clean(generator):
 
 
 def most_around(marked, reach):
-    """Where most of the neighbourhood is marked, by loops; the border's pixels go on beyond it."""
-    height, width = marked.shape
-    side = range(-reach, reach + 1)
+    """Where most of the neighbourhood is marked, pixel by pixel; beyond the border is nothing."""
     most = np.zeros_like(marked)
-    for row, column in np.ndindex(height, width):
-        around = [
-            marked[min(max(row + i, 0), height - 1), min(max(column + j, 0), width - 1)]
-            for i in side
-            for j in side
-        ]
-        most[row, column] = sum(around) > len(around) / 2
+    for row, column in np.ndindex(marked.shape):
+        rows = slice(max(row - reach, 0), row + reach + 1)
+        around = marked[rows, max(column - reach, 0) : column + reach + 1]
+        most[row, column] = 2 * around.sum() > around.size
     return most
 
 
@@ -119,11 +114,13 @@ def test_what_covers_most_of_an_image_was_not_fitted():
         assert bool(area(mask).any()) == believed
 
 
-@pytest.mark.parametrize("kind", ["stroke", "single pixels", "nothing"])
+@pytest.mark.parametrize("kind", ["stroke", "stroke on the border", "single pixels", "nothing"])
 def test_what_is_thin_or_scattered_has_no_area(kind):
     mask = torch.zeros(1, 16, 16)
     if kind == "stroke":
         mask[0, 4, 1:15] = 1
+    if kind == "stroke on the border":
+        mask[0, 0] = 1
     if kind == "single pixels":
         mask = (torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0)) < 0.25).float()
     assert not area(mask).any()

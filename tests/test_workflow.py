@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from rgi.inversion.methods import INVERSION_VERSION
+
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests/tiny.yaml"
 TOKEN = "s3cret-0f-the-3nvironment"
@@ -184,6 +186,21 @@ def test_again_runs_nothing_even_after_a_remark_in_the_code(finished, tmp_path):
         path.write_text(path.read_text() + "\n# a remark\n")
     output = snakemake(finished, "--configfile", TINY, "-n", root=root)
     assert "Nothing to be done" in output
+
+
+def test_an_engine_that_finds_something_else_restores_anew(finished, tmp_path):
+    root = copied(tmp_path / "project")
+    path, line = root / "rgi/inversion/methods.py", f"INVERSION_VERSION = {INVERSION_VERSION}\n"
+    assert line in path.read_text()
+    path.write_text(path.read_text().replace(line, "INVERSION_VERSION = 0\n"))
+    found = jobs(snakemake(finished, "--configfile", TINY, "-n", root=root))
+    restoring = {name for name in found if name.startswith("restore_")}
+    assert restoring == {
+        name
+        for name in jobs(snakemake(finished, "--configfile", TINY, "-n", "--forceall"))
+        if name == "restore_inversion" or name.startswith("restore_all_lambdas_of_")
+    }
+    assert not {"generator", "dataset", "case", "simulation"} & set(found)
 
 
 def test_several_gpus_train_through_torchrun_and_are_no_reason_to_train_again(finished, tmp_path):

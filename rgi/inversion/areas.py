@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d, pad
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from rgi.inversion.memory import Batch
 from rgi.inversion.problem import Problem, Render
@@ -11,7 +11,7 @@ PART = 3 / 16  # side of a neighbourhood, as a part of the image's
 
 
 def regular_part(mask: Tensor) -> Tensor:
-    """Pixels in whose neighbourhood most are masked.
+    """Pixels in whose neighbourhood, as far as it is inside the image, most are masked.
 
     Args:
         mask: N x H x W in [0, 1].
@@ -21,8 +21,8 @@ def regular_part(mask: Tensor) -> Tensor:
     """
     reach = _reach(mask)
     marked = (mask > 0.5).to(mask.dtype)[:, None]
-    around = pad(marked, (reach,) * 4, mode="replicate")
-    return (avg_pool2d(around, 2 * reach + 1, 1) > 0.5).to(mask.dtype)[:, 0]
+    around = avg_pool2d(marked, 2 * reach + 1, 1, reach, count_include_pad=False)
+    return (around > 0.5).to(mask.dtype)[:, 0]
 
 
 def widened(mask: Tensor) -> Tensor:

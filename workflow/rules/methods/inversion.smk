@@ -36,6 +36,7 @@ INVERSION_PARAMS = {
         wildcards.dataset, wildcards.case, wildcards.method, int(wildcards.shard)
     ),
     "seed": config["seed"],
+    "version": INVERSION_VERSION,  # not in the command: an engine that finds something else reruns
     "discriminator": lambda wildcards, input: (
         ["--discriminator", *input.discriminator] if input.discriminator else []
     ),
