@@ -149,12 +149,12 @@ def test_an_area_costs_nothing_and_elsewhere_m_is_at_its_best(images, generator)
 
 
 def explored(images, row, generator):
-    """One image's problem, its latent before the last stage, and the area of its mask there."""
+    """One image's problem, its descent before the last stage, and the area of its mask there."""
     one, render = stated(images[[row]], METHOD, 0.02), frozen(generator)
     exploring, index = one.exploring(), torch.tensor([row])
     starts = start_latents(exploring, generator, render, index, 0, Batch(8))
-    latent = search(exploring, render, starts, ((6, 4),), Batch(8)).rows.latent
-    return one, latent, area(exploring.best_mask(render(latent)))
+    rows = search(exploring, render, starts, ((6, 4),), Batch(8)).rows
+    return one, rows, area(exploring.best_mask(render(rows.latent)))
 
 
 def test_the_last_stage_takes_the_area_for_corrupted(clean, generator):
@@ -165,7 +165,8 @@ def test_the_last_stage_takes_the_area_for_corrupted(clean, generator):
         one, first, whole = explored(images, row, generator)
         held += int(whole.any())
         filled = replace(one, given=whole)
-        last = search(filled, render, first[:, None], ((1, 20),), Batch(8)).rows.latent
+        start = first.latent[:, None]
+        last = search(filled, render, start, ((1, 20),), Batch(8), known=first).rows.latent
         assert torch.equal(found.latent[[row]], last)
         score = one.best_mask(render(last)).maximum(whole)
         assert torch.equal(found.score[[row]], score)
@@ -233,11 +234,11 @@ def test_weights_and_features_do_not_see_what_lies_in_the_area(preset, clean, ge
         for row in range(len(images))
         if (whole := explored(images, row, generator)[2]).any()
     )
-    problem, latent, _ = explored(images, row, generator)
+    problem, rows, _ = explored(images, row, generator)
     problem = replace(problem, method=method, given=whole)
     others = replace(problem, images=problem.images * (1 - 2 * whole[:, None]))
     ending = finish_by_rounds if method.rounds else finish
-    descents = search(problem, frozen(generator), latent[:, None], ((1, 5),), Batch(8))
+    descents = search(problem, frozen(generator), rows.latent[:, None], ((1, 5),), Batch(8))
     one, other = (
         ending(part, generator, frozen(generator), descents, Batch(8)).restored
         for part in (problem, others)
@@ -275,7 +276,7 @@ def test_several_descents_vote_on_the_area(images, generator):
     problem, render = stated(images, METHOD, 0.02), frozen(generator)
     latents = torch.randn(5, 3, 8, generator=torch.Generator().manual_seed(4))
     found = found_mask(problem, render, latents, Batch(4))
-    masks = [problem.exploring().best_mask(render(z)) for z in latents.unbind(1)]
+    masks = [problem.best_mask(render(z)) for z in latents.unbind(1)]
     assert torch.allclose(found, sum(masks) / 3, atol=1e-6)
     method = replace(METHOD, stages=((6, 4), (3, 20)))
     together = invert(images, generator, method, 0.02)

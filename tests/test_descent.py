@@ -15,7 +15,7 @@ from rgi.inversion.objective import pixel_error, profile_fidelity
 from rgi.inversion.problem import Problem
 from rgi.inversion.start import start_latents
 from rgi.models import Discriminator, Generator
-from rgi.models.frozen import frozen
+from rgi.models.frozen import frozen, frozen_critic
 
 STAGES = ((6, 4), (2, 10), (1, 40))
 EXPLORED = {
@@ -120,9 +120,12 @@ def test_the_exploration_has_a_lambda_and_a_critic_of_its_own(images, generator,
     method = replace(PROFILE, explore_critic_weight=3.0)
     found = invert(images, generator, method, 0.02, discriminator=discriminator)
     first = replace(PROFILE, explore_lam=0.0, stages=STAGES[:-1], critic_weight=3.0)
-    explored = invert(images, generator, first, 0.1, discriminator=discriminator)
-    problem, render = stated(images, PROFILE, 0.02), frozen(generator)
-    last = descent.search(problem, render, explored.latent[:, None], STAGES[-1:], Batch(8))
+    problem, render, batch = stated(images, PROFILE, 0.02), frozen(generator), Batch(8)
+    exploring = stated(images, first, 0.1, frozen_critic(discriminator))
+    starts = start_latents(exploring, generator, render, torch.arange(5), 0, batch)
+    explored = descent.search(exploring, render, starts, STAGES[:-1], batch)
+    start, known = explored.rows.latent[:, None], explored.rows
+    last = descent.search(problem, render, start, STAGES[-1:], batch, known=known)
     assert torch.equal(found.latent, last.rows.latent)
     assert torch.equal(found.passes, explored.passes + last.passes)
     without = invert(images, generator, PROFILE, 0.02)

@@ -37,27 +37,35 @@ def images(generator):
     return corrupt(generator)[0]
 
 
+def begun(problem, render, each, seed=1):
+    """Descents that know something of their objectives: the image's own beside each other."""
+    latents = torch.randn(5, each, 8, generator=torch.Generator().manual_seed(seed))
+    return descent.search(problem, render, latents, ((each, 3),), Batch(8), keep=each).rows
+
+
 def test_an_escape_descends_with_a_mask_and_without_and_keeps_what_is_lower(images, generator):
     """Against the same put together by hand, image by image."""
     method = replace(METHOD, escapes=((10, 20),))
     problem, render = stated(images, method, 0.02), frozen(generator)
-    latents = torch.randn(5, 1, 8, generator=torch.Generator().manual_seed(0))
-    found, passes = escape(problem, render, latents, Batch(8))
+    rows = begun(problem, render, 1, seed=0)
+    found, passes = escape(problem, render, rows, Batch(8))
     assert (passes == 30).all()
     left = 0
     for row in range(5):
         one = stated(images[[row]], method, 0.02)
-        mask = widened(regular_part(one.exploring().best_mask(render(latents[row]))))
+        latent = rows.latent[[row]]
+        mask = widened(regular_part(one.best_mask(render(latent))))
         given = replace(METHODS["yeh-with-mask"], critic_weight=0.0, solver="lbfgs", batch=8)
         held = replace(one, method=given, given=mask)
-        first = descent.search(held, render, latents[[row]], ((1, 10),), Batch(8))
-        tried = descent.search(one, render, first.rows.latent[None], ((1, 20),), Batch(8))
-        before, after = (
-            one.robust_fidelity(render(latent)) for latent in (latents[row], tried.rows.latent)
-        )
-        expected = tried.rows.latent if after < before else latents[row]
+        known = rows.take(torch.tensor([row]))
+        first = descent.search(held, render, latent[None], ((1, 10),), Batch(8), known=known)
+        start = first.rows.latent[None]
+        tried = descent.search(one, render, start, ((1, 20),), Batch(8), known=known)
+        before, after = (one.robust_fidelity(render(z)) for z in (latent, tried.rows.latent))
+        expected = tried.rows if after < before else known
         left += int(after < before)
-        assert torch.equal(found[row], expected)
+        assert torch.equal(found.latent[[row]], expected.latent)
+        assert torch.equal(found.steps[[row]], expected.steps)
     assert left > 0
 
 
@@ -66,9 +74,9 @@ def test_escapes_never_raise_the_objective(images, generator):
     for count in range(4):
         method = replace(METHOD, escapes=((4, 2),) * count)
         problem = stated(images, method, 0.02)
-        latents = torch.randn(5, 2, 8, generator=torch.Generator().manual_seed(1))
-        found, _ = escape(problem, render, latents, Batch(8))
-        objective = torch.stack([problem.robust_fidelity(render(z)) for z in found.unbind(1)])
+        found, _ = escape(problem, render, begun(problem, render, 2), Batch(8))
+        latents = found.latent.view(5, 2, -1)
+        objective = torch.stack([problem.robust_fidelity(render(z)) for z in latents.unbind(1)])
         assert last is None or (objective <= last).all()
         last = objective
 
@@ -131,6 +139,7 @@ def test_the_critic_has_a_say_in_what_is_lower(images, generator):
     method = replace(METHOD, critic_weight=30.0)
     problem, render = stated(images, method, 0.02, critic), frozen(generator)
     latents = torch.randn(5, 1, 8, generator=torch.Generator().manual_seed(1))
-    found, _ = escape(problem, render, latents, Batch(8))
-    before, after = (problem.objective(render(z[:, 0]), problem.given) for z in (latents, found))
+    rows = descent.begin(problem, render, latents, Batch(8))
+    found, _ = escape(problem, render, rows, Batch(8))
+    before, after = (problem.objective(render(r.latent), problem.given) for r in (rows, found))
     assert (after <= before).all()

@@ -59,9 +59,7 @@ def area(mask: Tensor) -> Tensor:
 
 
 def found_mask(problem: Problem, render: Render, latents: Tensor, batch: Batch) -> Tensor:
-    """The best M, N x H x W, for the exploration's lambda if there is one.
-
-    By a small lambda nearly all misfit is masked.
+    """The best M, N x H x W.
 
     Args:
         problem: N images.
@@ -69,14 +67,13 @@ def found_mask(problem: Problem, render: Render, latents: Tensor, batch: Batch) 
         latents: N x K x d; of K descents the mean of their masks.
         batch: rows in one pass.
     """
-    judging = problem.exploring() if problem.method.explore_lam else problem
     count, descents = latents.shape[:2]
     image = torch.arange(count, device=latents.device).repeat_interleave(descents)
     flat = latents.flatten(0, 1)
 
     @torch.no_grad()
     def find(chosen: Tensor, padded: Tensor) -> Tensor:
-        masks = judging.rows(image[padded]).best_mask(render(flat[padded]))
+        masks = problem.rows(image[padded]).best_mask(render(flat[padded]))
         return masks[: len(chosen)]
 
     masks = torch.cat(batch.all(len(flat), flat.device, find))

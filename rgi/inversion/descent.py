@@ -90,6 +90,7 @@ def search(
     batch: Batch,
     keep: int = 1,
     part: Part = UNKEPT_PART,
+    known: AnyRows | None = None,
 ) -> Descents:
     """Descend from every start; after each stage the starts with the lowest objective go on.
 
@@ -101,12 +102,16 @@ def search(
         batch: rows in one pass.
         keep: descents of each image that are left at the end.
         part: keeps what is reached.
+        known: N K rows that descended nearly the same objectives to these starts.
     """
     count = len(latents)
     image = torch.arange(count, device=latents.device)
     saved = part.take()
     if saved is None:
-        course = Course.begin(begin(problem, render, latents, batch), count, stages[0][1])
+        rows = begin(problem, render, latents, batch)
+        if known is not None:
+            rows.learn(known)
+        course = Course.begin(rows, count, stages[0][1])
     else:
         course = Course.of(saved, SOLVERS[problem.method.solver])
     part.hold(course.state)

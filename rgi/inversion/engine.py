@@ -10,15 +10,13 @@ from torch import Tensor
 
 from rgi.corruption.operators import Inpainting, Operator
 from rgi.errors import InputError
-from rgi.inversion.areas import area, found_mask
 from rgi.inversion.descent import Solution, finish, search
-from rgi.inversion.escapes import escape
+from rgi.inversion.exploration import explore
 from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.methods import METHODS, Method
 from rgi.inversion.problem import Problem
-from rgi.inversion.progress import UNKEPT, Checkpoint, KeptProgress, Part, Progress, identify
+from rgi.inversion.progress import UNKEPT, Checkpoint, KeptProgress, Progress, identify
 from rgi.inversion.rounds import finish_by_rounds
-from rgi.inversion.start import start_latents
 from rgi.models import Discriminator, Encoder, Generator
 from rgi.models.frozen import Frozen, frozen, frozen_critic
 from rgi.models.perceptual import perceptual_network
@@ -211,40 +209,18 @@ def _solve(
     batch: Batch,
     progress: Progress,
 ) -> Solution:
-    method, stages = problem.method, problem.method.stages
-    pool, exploration = progress.part("pool"), progress.part("exploration")
-    lanes, kept = problem.rows(lane, lam), stages[-1][0]
-    if method.explore_lam:
-        exploring = problem.exploring()
-        starts = start_latents(exploring, generator, render, index, seed, batch, pool)
-        explored = search(exploring, render, starts, stages[:-1], batch, kept, exploration)
-        latents = explored.rows.latent.unflatten(0, (-1, kept))[lane]
-        passes, stages = explored.passes[lane.cpu()], stages[-1:]
+    lanes = problem.rows(lane, lam)
+    if problem.method.explore_lam:
+        found = explore(problem.exploring(), generator, render, index, seed, batch, progress)
+        found = found.of(lane)
     else:
-        latents = start_latents(lanes, generator, render, index[lane.cpu()], seed, batch, pool)
-        passes = torch.zeros(len(lane), dtype=torch.long)
-    if (method.escapes or method.area_masked) and len(stages) > 1:
-        explored = search(lanes, render, latents, stages[:-1], batch, kept, exploration)
-        latents = explored.rows.latent.unflatten(0, (-1, kept))
-        passes, stages = explored.passes, stages[-1:]
-    if method.escapes:
-        latents, spent = escape(lanes, render, latents, batch, progress)
-        passes = passes + spent
-    if method.area_masked:
-        lanes = replace(lanes, given=_area(lanes, render, latents, batch, progress.part("area")))
-    found = search(lanes, render, latents, stages, batch, part=progress.part("descents"))
-    found = replace(found, passes=found.passes + passes)
-    ending = finish_by_rounds if method.rounds else finish
-    return ending(lanes, generator, render, found, batch, progress)
-
-
-def _area(problem: Problem, render: Frozen, latents: Tensor, batch: Batch, part: Part) -> Tensor:
-    # Kept: by another number of rows at a time rounding could decide otherwise on a pixel.
-    found = part.take()
-    if found is None:
-        found = area(found_mask(problem, render, latents, batch))
-    part.hold(lambda: found)
-    return found
+        found = explore(lanes, generator, render, index[lane.cpu()], seed, batch, progress)
+    lanes = replace(lanes, given=found.given)
+    part, stages = progress.part("descents"), found.stages
+    last = search(lanes, render, found.latents, stages, batch, part=part, known=found.known)
+    last = replace(last, passes=last.passes + found.passes)
+    ending = finish_by_rounds if problem.method.rounds else finish
+    return ending(lanes, generator, render, last, batch, progress)
 
 
 def _with_features(problem: Problem, batch: Batch) -> Problem:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rgi.inversion.areas import found_mask, regular_part, widened
-from rgi.inversion.descent import search
+from rgi.inversion.descent import AnyRows, search
 from rgi.inversion.memory import Batch
 from rgi.inversion.problem import Problem, Render
 from rgi.inversion.progress import UNKEPT, Progress
@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 
 def escape(
-    problem: Problem, render: Render, latents: Tensor, batch: Batch, progress: Progress = UNKEPT
-) -> tuple[Tensor, Tensor]:
+    problem: Problem, render: Render, rows: AnyRows, batch: Batch, progress: Progress = UNKEPT
+) -> tuple[AnyRows, Tensor]:
     """Do the method's escapes, one after the other.
 
     In each the latent descends with the regular part of its mask given, widened, then with M
@@ -29,52 +29,57 @@ def escape(
     Args:
         problem: N images; a method with escapes.
         render: the generator.
-        latents: N x K x d, K descents of each image, which escape one by one.
+        rows: N K descents, K of each image, an image's own beside each other; they escape one by
+            one.
         batch: rows in one pass.
         progress: keeps what is reached.
 
     Returns:
-        Latents, N x K x d, and passes with gradient, N, on the CPU.
+        N K descents, and an image's passes with gradient, N, on the CPU.
     """
-    count, descents = latents.shape[:2]
-    image = torch.arange(count, device=latents.device).repeat_interleave(descents)
-    each = problem if descents == 1 else problem.rows(image)
+    count, each = len(problem.images), len(rows.latent) // len(problem.images)
+    if each > 1:
+        image = torch.arange(count, device=problem.images.device)
+        problem = problem.rows(image.repeat_interleave(each))
+    rows = rows.take(torch.arange(len(rows.latent), device=rows.latent.device))
     kept, done = progress.part("escapes"), 0
     saved = kept.take()
     if saved is None:
-        flat, passes = latents.flatten(0, 1), torch.zeros(len(image), dtype=torch.long)
-        value = _objective(each, render, flat, batch)
+        value = _objective(problem, render, rows.latent, batch)
+        passes = torch.zeros(len(value), dtype=torch.long)
     else:
-        done, flat, value, passes = saved
-    kept.hold(lambda: (done, flat, value, passes))
+        done, state, value, passes = saved
+        rows = type(rows)(**state)
+    kept.hold(lambda: (done, vars(rows), value, passes))
     for steps in problem.method.escapes[done:]:
-        tried, spent = _try(each, render, flat, steps, batch, progress)
-        reached = _objective(each, render, tried, batch)
-        lower = reached < value
-        flat, value = torch.where(lower[:, None], tried, flat), reached.minimum(value)
-        done, passes = done + 1, passes.cpu() + spent
-        logger.info("%d of %d descents are lower after an escape", lower.sum(), len(lower))
-    return flat.unflatten(0, (count, descents)), passes.cpu().view(count, descents).sum(1)
+        tried, spent = _try(problem, render, rows, steps, batch, progress)
+        reached = _objective(problem, render, tried.latent, batch)
+        lower = (reached < value).nonzero()[:, 0]
+        rows.put(lower, tried.take(lower))
+        done, value, passes = done + 1, reached.minimum(value), passes.cpu() + spent
+        logger.info("%d of %d descents are lower after an escape", len(lower), len(value))
+    return rows, passes.cpu().view(count, each).sum(1)
 
 
 def _try(
     problem: Problem,
     render: Render,
-    latents: Tensor,
+    rows: AnyRows,
     steps: tuple[int, int],
     batch: Batch,
     progress: Progress,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[AnyRows, Tensor]:
     parts = [progress.part(f"escape, mask {state}") for state in ("held", "free")]
-    regular = regular_part(found_mask(problem, render, latents[:, None], batch))
+    regular = regular_part(found_mask(problem, render, rows.latent[:, None], batch))
     problems = [problem.holding(widened(regular)), problem]
-    passes = torch.zeros(len(latents), dtype=torch.long)
+    latents, passes = rows.latent, torch.zeros(len(regular), dtype=torch.long)
     for each, count, part in zip(problems, steps, parts, strict=True):
-        descents = search(each, render, latents[:, None], ((1, count),), batch, part=part)
+        stages = ((1, count),)
+        descents = search(each, render, latents[:, None], stages, batch, part=part, known=rows)
         latents, passes = descents.rows.latent, passes + descents.passes
     for part in parts:
         part.drop()  # of this escape; the next one's are others
-    return latents, passes
+    return descents.rows, passes
 
 
 def _objective(problem: Problem, render: Render, latents: Tensor, batch: Batch) -> Tensor:

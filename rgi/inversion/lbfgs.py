@@ -1,9 +1,10 @@
 """L-BFGS for many rows at once, each with its own memory and line search.
 
 Every pass gives every row one value and gradient. A row whose trial point lowers its objective
-enough (Armijo) moves there and turns; any other row tries a shorter step next. Nothing waits for
-the device. Source: Nocedal & Wright, Numerical Optimization, algorithms 3.1, 7.4 and 7.5; the
-product with the inverse Hessian in the compact form of Byrd, Nocedal & Schnabel (1994), eq. 2.22.
+enough (Armijo) moves there; any other row tries a shorter step next. What the gradient says of the
+curvature is kept either way, and every step's direction is new. Nothing waits for the device.
+Source: Nocedal & Wright, Numerical Optimization, algorithms 7.4 and 7.5; the product with the
+inverse Hessian in the compact form of Byrd, Nocedal & Schnabel (1994), eq. 2.22.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from rgi.inversion.methods import Method
 from rgi.inversion.problem import Problem, Render
 from rgi.inversion.rows import Rows
 
-MEMORY = 20  # pairs of steps and gradient changes
+MEMORY = 64  # pairs of steps and gradient changes; in a narrow valley 20 go far slower
 ENOUGH = 1e-4  # part of the decrease promised by the slope that Armijo's rule asks for
 FIRST_STEP = 0.04  # as a part of the latent's norm, before anything is known of the curvature
 LONGEST_STEP = 0.5  # as a part of the latent's norm; the objective is not convex
@@ -29,8 +30,7 @@ class LbfgsRows(Rows):
     latent: Tensor  # N x d, the last accepted point
     value: Tensor  # N, the objective there; infinite before the first pass
     gradient: Tensor  # N x d
-    direction: Tensor  # N x d
-    length: Tensor  # N, of the step on trial, in directions
+    step: Tensor  # N x d, on trial
     steps: Tensor  # N x MEMORY x d, newest last, scaled such that step . change = 1; 0: none yet
     changes: Tensor  # N x MEMORY x d, of the gradient
     mask: Tensor  # N x H x W, given or unused
@@ -43,54 +43,52 @@ class LbfgsRows(Rows):
             latent=latent.clone(),
             value=latent.new_full((rows,), torch.inf),
             gradient=torch.zeros_like(latent),
-            direction=torch.zeros_like(latent),
-            length=latent.new_zeros(rows),
+            step=torch.zeros_like(latent),
             steps=latent.new_zeros(rows, MEMORY, size),
             changes=latent.new_zeros(rows, MEMORY, size),
             mask=problem.given.clone(),
         )
 
+    def learn(self, other: Self) -> None:
+        """See Rows: the pairs, which say most where the objectives have most in common."""
+        self.steps, self.changes = other.steps.clone(), other.changes.clone()
+
     def trial(self) -> tuple[Tensor, Tensor]:
         """Where the objective and its gradient are wanted: latent and mask."""
-        return self.latent + self.length[:, None] * self.direction, self.mask
+        return self.latent + self.step, self.mask
 
     def update(self, method: Method, value: Tensor, gradients: tuple[Tensor, ...]) -> None:
         """Accept the trial points that are low enough and choose the next ones."""
-        gradient = gradients[0]
-        slope = self.length * _dot(self.gradient, self.direction)
+        gradient, slope = gradients[0], _dot(self.gradient, self.step)
         accepted = value <= self.value + ENOUGH * slope
-        shorter = _shorter(self.value, value, slope) * self.length
-        step = self.length[:, None] * self.direction
-        self._remember(step, gradient - self.gradient, accepted)
-        self.latent = torch.where(accepted[:, None], self.latent + step, self.latent)
+        shorter = _shorter(self.value, value, slope) * self.step.norm(dim=1)
+        self._remember(self.step, gradient - self.gradient)
+        self.latent = torch.where(accepted[:, None], self.latent + self.step, self.latent)
         self.gradient = torch.where(accepted[:, None], gradient, self.gradient)
         self.value = torch.where(accepted, value, self.value)
-        self.direction = torch.where(accepted[:, None], self._new_direction(), self.direction)
-        self.length = torch.where(accepted, 1.0, shorter)
+        norm = self.latent.norm(dim=1)
+        self.step = self._new_step(norm, torch.where(accepted, LONGEST_STEP * norm, shorter))
 
-    def _remember(self, step: Tensor, change: Tensor, accepted: Tensor) -> None:
+    def _remember(self, step: Tensor, change: Tensor) -> None:
         """Keep the pair where curvature is positive, or the direction would not descend."""
         curvature = _dot(step, change)
-        kept = (accepted & (curvature > 1e-8 * _dot(change, change)))[:, None, None]
+        kept = (curvature > 1e-8 * _dot(change, change))[:, None, None]
         scale = curvature.clamp_min(torch.finfo(step.dtype).tiny).rsqrt()[:, None]
         for name, newest in (("steps", step * scale), ("changes", change * scale)):
             memory = getattr(self, name)
             shifted = torch.cat([memory[:, 1:], newest[:, None]], 1)
             setattr(self, name, torch.where(kept, shifted, memory))
 
-    def _new_direction(self) -> Tensor:
+    def _new_step(self, norm: Tensor, longest: Tensor) -> Tensor:
         """Minus inverse Hessian times gradient, of bounded length."""
-        norm = self.latent.norm(dim=1)
         newest = _dot(self.changes[:, -1], self.changes[:, -1])
         first = FIRST_STEP * norm / self.gradient.norm(dim=1).clamp_min(1e-20)
         scale = torch.where(newest > 0, 1 / newest.clamp_min(1e-20), first)
-        direction = -inverse_hessian_product(self.steps, self.changes, scale, self.gradient)
+        step = -inverse_hessian_product(self.steps, self.changes, scale, self.gradient)
         # Rounding may spoil a direction; then the steepest descent, which always descends.
         steepest = -first[:, None] * self.gradient
-        descends = _dot(direction, self.gradient) < 0
-        direction = torch.where(descends[:, None], direction, steepest)
-        length = direction.norm(dim=1).clamp_min(1e-20)
-        return direction * (LONGEST_STEP * norm / length).clamp_max(1)[:, None]
+        step = torch.where((_dot(step, self.gradient) < 0)[:, None], step, steepest)
+        return step * (longest / step.norm(dim=1).clamp_min(1e-20)).clamp_max(1)[:, None]
 
 
 def inverse_hessian_product(

@@ -51,14 +51,14 @@ class Method:
     radius: float = 0.0  # its size: a root mean square (l2) or mean (l1) of changes; 0: no ball
     learning_rate: float = 0.1  # of Adam for latent, mask and features, RGI section 4
     ramp_down: float = 0.0  # last part of Adam's steps, or of a round, in which its rate falls to 0
-    # > 0: lambda of all stages but the last, which all lambdas share, and of masks in between.
+    # > 0: lambda of all that comes before the last stage; all lambdas share it.
     explore_lam: float = 0.0
-    explore_critic_weight: float = 0.0  # of the critic in those stages: it chooses, the last fits
+    explore_critic_weight: float = 0.0  # of the critic there: it chooses, the last stage fits
     # Before the last stage, (steps, steps) for each try to leave a valley: with the regular part of
     # the mask given, then with M eliminated (rgi.inversion.escapes).
     escapes: tuple[tuple[int, int], ...] = ()
-    # In the last stage and after it the area of the mask found so far (by explore_lam) costs
-    # nothing: M is 1 there, also where corrupted pixels happen to fit (rgi.inversion.areas).
+    # In the last stage and after it the area of the mask found so far costs nothing: M is 1 there,
+    # also where corrupted pixels happen to fit (rgi.inversion.areas).
     area_masked: bool = False
     # L-BFGS and projected Adam stop, and a round gives way to the next, where 10 passes lower the
     # objective by no more than this part of what clean pixels cost (Problem.misfit); 0: never.
@@ -238,7 +238,7 @@ _PROFILE = Method(
     profile=True,
     pool=4096,
     solver="lbfgs",
-    stages=((20, 8), (4, 25), (1, 240)),
+    stages=((12, 8), (3, 20), (1, 444)),
     escapes=((40, 60), (40, 60)),
     area_masked=True,
     explore_lam=0.05,

@@ -55,7 +55,7 @@ class Problem:
         )
 
     def exploring(self) -> Self:
-        """The problem of all stages but the last, where lambda and the critic's weight differ."""
+        """The problem of all before the last stage, where lambda and the critic's weight differ."""
         method = self.method
         return replace(
             self,

@@ -26,5 +26,11 @@ class Rows:
         names = [field.name for field in fields(cls)]
         return cls(**{name: torch.cat([getattr(p, name) for p in parts]) for name in names})
 
+    def learn(self, other: Self) -> None:
+        """Take over, before the first step, what descents of nearly the same objectives know.
+
+        By default that is nothing.
+        """
+
     def _names(self) -> list[str]:
         return [field.name for field in fields(self)]

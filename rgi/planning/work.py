@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from rgi.inversion import Method
+from rgi.inversion.lbfgs import MEMORY, inverse_hessian_product
 from rgi.models import Architecture, Discriminator, Generator
 from rgi.models.frozen import frozen, frozen_critic
 from rgi.models.perceptual import untrained_network
@@ -61,7 +62,8 @@ def inversion_work(
     for rows, steps, part in _searches(method, images, lambdas):
         count = _filled(rows, method.batch) * steps
         passes += count
-        gflop += count * FIXED * (cost.frozen[0] + _priors(part, cost))
+        turning = cost.lbfgs if method.solver == "lbfgs" else 0.0
+        gflop += count * (FIXED * (cost.frozen[0] + _priors(part, cost)) + turning)
     for layer, steps in method.rounds:
         count = _filled(images * lambdas, method.batch) * steps
         passes += count
@@ -92,19 +94,19 @@ class _Forward:
     critic: float
     features: float
     perceptual: float
+    lbfgs: float  # a new step of one descent
 
 
 def _searches(method: Method, images: int, lambdas: int) -> Iterator[tuple[int, int, Method]]:
-    """Rows, steps and objective of each stage (rgi.inversion.engine._solve)."""
+    """Rows, steps and objective of each stage (rgi.inversion.exploration, then the last one)."""
     exploring = replace(method, critic_weight=method.explore_critic_weight)
-    last = len(method.stages) - 1
-    for number, (starts, steps) in enumerate(method.stages):
-        if method.explore_lam and number < last:
-            yield images * starts, steps, exploring
-        else:
-            yield images * lambdas * starts, steps, method
+    first = (images, exploring) if method.explore_lam else (images * lambdas, method)
+    *explored, (kept, steps) = method.stages
+    for starts, before in explored:
+        yield first[0] * starts, before, first[1]
     for held, free in method.escapes:
-        yield images * lambdas * method.stages[-1][0], held + free, method
+        yield first[0] * kept, held + free, first[1]
+    yield images * lambdas * kept, steps, method
 
 
 def _filled(rows: int, batch: int) -> int:
@@ -123,6 +125,7 @@ def _forward(architecture: Architecture) -> _Forward:
     latent, image = _latent(architecture), _image(architecture, architecture.levels - 1)
     render, critic = frozen(generator), frozen_critic(discriminator)
     perceptual = untrained_network().to("meta")
+    pairs = latent[:, None].expand(-1, MEMORY, -1)
     variables = [latent, *(render[:layer](latent) for layer in range(1, len(render)))]
     return _Forward(
         generator=_count(lambda: generator(latent)),
@@ -130,6 +133,7 @@ def _forward(architecture: Architecture) -> _Forward:
         critic=_count(lambda: critic(image)),
         features=_count(lambda: critic.features(image)),
         perceptual=_count(lambda: perceptual(image, image)),
+        lbfgs=_count(lambda: inverse_hessian_product(pairs, pairs, latent[:, 0], latent)),
     )
 
 
