@@ -94,9 +94,10 @@ def test_of_a_grid_the_exploration_is_computed_once(images, generator, monkeypat
         original(problem, render, some, count)
 
     monkeypatch.setattr(descent, "take_passes", counting)
-    invert_grid(images, generator, replace(PROFILE, tolerance=0.0), [0.02, 0.1, 0.5])
-    # Batches of 8 rows: 30 rows x 4 passes, 10 x 10, then 5 images x 3 lambdas x 40.
-    assert sum(rows) == 8 * (4 * 4 + 2 * 10 + 2 * 40)
+    method = replace(PROFILE, tolerance=0.0, escapes=((3, 2), (5, 7)), area_masked=True)
+    invert_grid(images, generator, method, [0.02, 0.1, 0.5])
+    # Batches of 8 rows: 30 rows x 4 passes, 10 x 10, 5 x 17, then 5 images x 3 lambdas x 40.
+    assert sum(rows) == 8 * (4 * 4 + 2 * 10 + 17 + 2 * 40)
 
 
 def test_passes_are_those_of_all_starts(images, generator):

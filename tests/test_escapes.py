@@ -116,9 +116,11 @@ def test_an_escape_has_two_numbers_of_steps(pair):
         replace(METHOD, escapes=(pair,))
 
 
-@pytest.mark.parametrize("explore_lam", [0.0, 0.1])
-def test_with_the_mask_given_the_latent_moves(explore_lam, images, generator, monkeypatch):
-    """Also where no stage explores: then the mask is that of the image's own lambda."""
+@pytest.mark.parametrize(
+    "explored", [{}, {"explore_lam": 0.0}, {"explore_lam": 0.0, "stages": ((1, 20),)}]
+)
+def test_with_the_mask_given_the_latent_moves(explored, images, generator, monkeypatch):
+    """Also where no stage goes before: then the mask is that of the starts."""
     moved = []
     original = escapes.search
 
@@ -129,7 +131,7 @@ def test_with_the_mask_given_the_latent_moves(explore_lam, images, generator, mo
         return found
 
     monkeypatch.setattr(escapes, "search", watched)
-    invert(images, generator, replace(METHOD, explore_lam=explore_lam), 0.1)
+    invert(images, generator, replace(METHOD, **explored), 0.05)
     assert len(moved) == 2
     assert min(moved) > 0.01
 

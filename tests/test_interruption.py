@@ -108,7 +108,8 @@ def test_an_inversion_stopped_after_every_step_finds_the_same_to_the_last_bit(
     pool = 3
     chunks = sum(-(-starts * rows // 8) * -(-steps // 10) for starts, steps in method.stages[-1:])
     rounds = 2 * len(method.rounds)
-    chunks += sum(-(-2 * rows // 8) * 2 for _ in method.escapes)
+    explored = 5 if method.explore_lam else rows
+    chunks += sum(-(-explored // 8) * 2 for _ in method.escapes)
     assert stops >= pool + chunks + batches * (1 + rounds + method.weights_iterations)
     assert_same(found, grid(method, corrupted, networks))
 

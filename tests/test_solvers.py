@@ -124,9 +124,11 @@ def test_what_a_descent_knows_spares_another_the_learning():
     descend(known, quadratic(one), 40)
     taught.learn(known)
     kept = known.steps.clone()
+    taught.put(torch.tensor([0]), new)
+    assert torch.equal(known.steps, kept)
+    taught.learn(known)
     without, with_ = (descend(rows, quadratic(other), 8)[-1] for rows in (new, taught))
     assert (with_ < without / 100).all()
-    assert torch.equal(known.steps, kept)
 
 
 def test_the_accepted_value_never_rises():
@@ -139,20 +141,75 @@ def test_the_accepted_value_never_rises():
 def test_a_trial_point_without_a_value_is_left():
     def hole(latent):
         value = latent.square().sum(1)
-        return torch.where(latent[:, 0] < 1.0, value / 0 * 0, value)
+        return torch.where(latent[:, 0] < 1.0, torch.nan, value)
 
     rows = lbfgs_rows(torch.tensor([[3.0, 1.0]]))
-    values = descend(rows, hole, 20)
+    values = descend(rows, hole, 40)
     assert values.isfinite().all()
-    assert rows.latent.isfinite().all()
+    assert values[-1] < 2 and (rows.latent[:, 0] >= 1).all()
+    assert rows.steps.isfinite().all()
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_gradient_that_is_not_finite_is_not_accepted(bad):
+    rows = lbfgs_rows(normal(2, 8))
+    descend(rows, rosenbrock, 5)
+    before, pairs = rows.latent.clone(), rows.steps.clone()
+    rows.update(L2, torch.zeros(2), (torch.full((2, 8), bad),))
+    assert torch.equal(rows.latent, before) and torch.equal(rows.steps, pairs)
+    values = descend(rows, rosenbrock, 30)
+    assert (values[-1] < values[0]).all()
+
+
+def test_a_rejected_point_is_learned_from_and_followed_by_a_shorter_step():
+    rows = lbfgs_rows(normal(2, 8))
+    descend(rows, rosenbrock, 5)
+    latent, step, gradient = rows.latent.clone(), rows.step.clone(), rows.gradient.clone()
+    change = 3 * step  # of positive curvature
+    rows.update(L2, rows.value + 100, (gradient + change,))
+    assert torch.equal(rows.latent, latent) and torch.equal(rows.gradient, gradient)
+    scale = (step * change).sum(1, keepdim=True).rsqrt()
+    torch.testing.assert_close(rows.steps[:, -1], step * scale)
+    torch.testing.assert_close(rows.changes[:, -1], change * scale)
+    assert (rows.step.norm(dim=1) <= 0.5001 * step.norm(dim=1)).all()
+    assert ((rows.step * gradient).sum(1) < 0).all()
+
+
+def test_what_only_rounding_tells_is_not_learned():
+    rows = lbfgs_rows(normal(2, 8))
+    descend(rows, rosenbrock, 5)
+    pairs = rows.steps.clone()
+    rows.step = 1e-6 * rows.step / rows.step.norm(dim=1, keepdim=True)
+    rows.update(L2, rows.value + 1, (rows.gradient + rows.step,))
+    assert torch.equal(rows.steps, pairs)
+
+
+def test_a_step_is_at_most_half_as_long_as_the_latent():
+    rows = lbfgs_rows(normal(3, 8))
+    for _ in range(10):
+        latent = rows.trial()[0].requires_grad_()
+        value = -latent.square().sum(1)  # the farther the lower
+        rows.update(L2, value.detach(), torch.autograd.grad(value.sum(), latent))
+        assert (rows.step.norm(dim=1) <= 0.5001 * rows.latent.norm(dim=1)).all()
+
+
+def test_where_the_pairs_overflow_the_step_descends_steepest():
+    rows = lbfgs_rows(normal(2, 8))
+    descend(rows, rosenbrock, 3)
+    rows.steps[:, -1] = 1e30
+    rows.update(L2, torch.full((2,), torch.nan), (rows.gradient,))
+    assert rows.step.isfinite().all() and rows.step.any()
+    cosine = torch.cosine_similarity(rows.step, -rows.gradient)
+    torch.testing.assert_close(cosine, torch.ones(2))
 
 
 def test_an_lbfgs_row_does_not_see_the_others():
-    latent = normal(5, 8).double()  # another shape rounds differently
-    together, alone = lbfgs_rows(latent), lbfgs_rows(latent[[3]])
-    descend(together, rosenbrock, 30)
-    descend(alone, rosenbrock, 30)
-    torch.testing.assert_close(alone.latent[0], together.latent[3])
+    latent, others = normal(5, 8), normal(5, 8, seed=1)
+    others[3] = latent[3]
+    one, other = lbfgs_rows(latent), lbfgs_rows(others)
+    descend(one, rosenbrock, 30)
+    descend(other, rosenbrock, 30)
+    assert torch.equal(one.latent[3], other.latent[3])
 
 
 @pytest.mark.parametrize("ramp_down", [0.0, 0.5])

@@ -102,7 +102,7 @@ def search(
         batch: rows in one pass.
         keep: descents of each image that are left at the end.
         part: keeps what is reached.
-        known: N K rows that descended nearly the same objectives to these starts.
+        known: N K rows that descended nearly the same objectives; what they know is used here.
     """
     count = len(latents)
     image = torch.arange(count, device=latents.device)

@@ -105,7 +105,7 @@ def invert_grid(
 ) -> list[Restoration]:
     """As `invert` once for each lambda, to the last bit, in one batch.
 
-    The pool of starts and the stages with `explore_lam` do not depend on lambda and are computed
+    The pool of starts and what `explore_lam` is for do not depend on lambda and are computed
     once; `passes` counts them for every lambda, `seconds` is what was spent.
 
     With a `checkpoint`, one that was killed or stopped goes on from there and finds the same, to

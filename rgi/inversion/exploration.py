@@ -55,7 +55,7 @@ def explore(
     """Find starts and do what comes before the last stage, where that is not its mere beginning.
 
     Args:
-        problem: N images, as all stages but the last see them.
+        problem: N images or lanes, as all that comes before the last stage sees them.
         generator: for the starts.
         render: the same, frozen.
         index: the images' rows in their data set, N.

@@ -20,6 +20,7 @@ from rgi.inversion.rows import Rows
 MEMORY = 64  # pairs of steps and gradient changes; in a narrow valley 20 go far slower
 ENOUGH = 1e-4  # part of the decrease promised by the slope that Armijo's rule asks for
 FIRST_STEP = 0.04  # as a part of the latent's norm, before anything is known of the curvature
+SHORTEST_STEP = 3e-5  # from which to learn: of a shorter one the gradient's change is rounding
 LONGEST_STEP = 0.5  # as a part of the latent's norm; the objective is not convex
 
 
@@ -50,7 +51,7 @@ class LbfgsRows(Rows):
         )
 
     def learn(self, other: Self) -> None:
-        """See Rows: the pairs, which say most where the objectives have most in common."""
+        """See Rows: the pairs; value and gradient are another objective's."""
         self.steps, self.changes = other.steps.clone(), other.changes.clone()
 
     def trial(self) -> tuple[Tensor, Tensor]:
@@ -60,21 +61,23 @@ class LbfgsRows(Rows):
     def update(self, method: Method, value: Tensor, gradients: tuple[Tensor, ...]) -> None:
         """Accept the trial points that are low enough and choose the next ones."""
         gradient, slope = gradients[0], _dot(self.gradient, self.step)
-        accepted = value <= self.value + ENOUGH * slope
+        sound = value.isfinite() & gradient.isfinite().all(1)
+        accepted = sound & (value <= self.value + ENOUGH * slope)
         shorter = _shorter(self.value, value, slope) * self.step.norm(dim=1)
-        self._remember(self.step, gradient - self.gradient)
+        self._remember(gradient - self.gradient, sound)
         self.latent = torch.where(accepted[:, None], self.latent + self.step, self.latent)
         self.gradient = torch.where(accepted[:, None], gradient, self.gradient)
         self.value = torch.where(accepted, value, self.value)
         norm = self.latent.norm(dim=1)
         self.step = self._new_step(norm, torch.where(accepted, LONGEST_STEP * norm, shorter))
 
-    def _remember(self, step: Tensor, change: Tensor) -> None:
+    def _remember(self, change: Tensor, sound: Tensor) -> None:
         """Keep the pair where curvature is positive, or the direction would not descend."""
-        curvature = _dot(step, change)
-        kept = (curvature > 1e-8 * _dot(change, change))[:, None, None]
-        scale = curvature.clamp_min(torch.finfo(step.dtype).tiny).rsqrt()[:, None]
-        for name, newest in (("steps", step * scale), ("changes", change * scale)):
+        curvature = _dot(self.step, change)
+        felt = self.step.norm(dim=1) > SHORTEST_STEP * self.latent.norm(dim=1)
+        kept = (sound & felt & (curvature > 1e-8 * _dot(change, change)))[:, None, None]
+        scale = curvature.clamp_min(torch.finfo(change.dtype).tiny).rsqrt()[:, None]
+        for name, newest in (("steps", self.step * scale), ("changes", change * scale)):
             memory = getattr(self, name)
             shifted = torch.cat([memory[:, 1:], newest[:, None]], 1)
             setattr(self, name, torch.where(kept, shifted, memory))
@@ -87,7 +90,8 @@ class LbfgsRows(Rows):
         step = -inverse_hessian_product(self.steps, self.changes, scale, self.gradient)
         # Rounding may spoil a direction; then the steepest descent, which always descends.
         steepest = -first[:, None] * self.gradient
-        step = torch.where((_dot(step, self.gradient) < 0)[:, None], step, steepest)
+        descends = (_dot(step, self.gradient) < 0) & step.isfinite().all(1)
+        step = torch.where(descends[:, None], step, steepest)
         return step * (longest / step.norm(dim=1).clamp_min(1e-20)).clamp_max(1)[:, None]
 
 

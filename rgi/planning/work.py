@@ -40,7 +40,7 @@ class Work:
     kind: Kind
     resolution: int
     passes: int
-    gflop: float  # of all of them: products of convolutions and dense layers
+    gflop: float  # of all of them: products of convolutions, dense layers and L-BFGS's pairs
 
 
 def inversion_work(
@@ -62,8 +62,8 @@ def inversion_work(
     for rows, steps, part in _searches(method, images, lambdas):
         count = _filled(rows, method.batch) * steps
         passes += count
-        turning = cost.lbfgs if method.solver == "lbfgs" else 0.0
-        gflop += count * (FIXED * (cost.frozen[0] + _priors(part, cost)) + turning)
+        stepping = cost.lbfgs if method.solver == "lbfgs" else 0.0
+        gflop += count * (FIXED * (cost.frozen[0] + _priors(part, cost)) + stepping)
     for layer, steps in method.rounds:
         count = _filled(images * lambdas, method.batch) * steps
         passes += count
