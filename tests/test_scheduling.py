@@ -91,7 +91,7 @@ def test_the_paper_s_jobs_are_those_of_a_dry_run():
     experiment = read_config([PAPER])
     jobs = gpu_jobs(experiment, assumed(5), 10, trains=True)
     together = 120 + 120 + 170 + 170 + 40 + 40
-    assert len(jobs) == 4 + together + 500
+    assert len(jobs) == 4 + together + 550
     assert {job.after for job in jobs} == {None, 0, 1, 2, 3}
     twice = gpu_jobs(experiment, assumed(10), 10, trains=True)
     assert sum(job.seconds for job in jobs) == pytest.approx(2 * sum(j.seconds for j in twice))
