@@ -29,11 +29,11 @@ from measure import (
 from rgi.command import pin_threads, run
 from rgi.errors import InputError
 from rgi.models import Architecture, Discriminator, Generator, choose_device
+from rgi.models.numerics import repeatable
 from rgi.models.progressive import RESOLUTIONS
 from rgi.settings import read_settings
 from rgi.training import TrainingSettings, progressive
 from rgi.training.draws import draw_step, prefetch
-from rgi.training.guards import repeatable
 from rgi.training.schedule import Position
 from rgi.training.statistics import peak_memory
 

@@ -122,7 +122,7 @@ def test_the_exploration_has_a_lambda_and_a_critic_of_its_own(images, generator,
     found = invert(images, generator, method, 0.02, discriminator=discriminator)
     first = replace(PROFILE, explore_lam=0.0, stages=STAGES[:-1], critic_weight=3.0)
     problem, render, batch = stated(images, PROFILE, 0.02), frozen(generator), Batch(8)
-    exploring = stated(images, first, 0.1, frozen_critic(discriminator))
+    exploring = stated(images, first, 0.1, frozen_critic(discriminator, torch.device("cpu")))
     starts = start_latents(exploring, generator, render, torch.arange(5), 0, batch)
     explored = descent.search(exploring, render, starts, STAGES[:-1], batch)
     start, known = explored.rows.latent[:, None], explored.rows
@@ -131,6 +131,24 @@ def test_the_exploration_has_a_lambda_and_a_critic_of_its_own(images, generator,
     assert torch.equal(found.passes, explored.passes + last.passes)
     without = invert(images, generator, PROFILE, 0.02)
     assert not torch.equal(found.latent, without.latent)
+
+
+def test_the_critic_has_a_say_in_which_start_goes_on(images, generator, discriminator):
+    method = replace(PROFILE, explore_lam=0.0, critic_weight=30.0)
+    problem, render = stated(images, method, 0.02, discriminator), frozen(generator)
+    latents = torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(1))
+    four, one = (
+        descent.search(problem, render, latents, ((4, 3),), Batch(8), keep).rows.latent
+        for keep in (4, 1)
+    )
+    every = problem.rows(torch.arange(5).repeat_interleave(4))
+    best = {}
+    with torch.no_grad():
+        restored = render(four)
+        best["objective"] = every.objective(restored, every.given).view(5, 4).argmin(1)
+        best["fidelity"] = every.robust_fidelity(restored).view(5, 4).argmin(1)
+    assert not torch.equal(best["objective"], best["fidelity"])
+    assert torch.equal(one, four.view(5, 4, -1)[torch.arange(5), best["objective"]])
 
 
 def test_halving_keeps_the_starts_with_the_lowest_objective(images, generator):

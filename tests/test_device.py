@@ -67,7 +67,7 @@ def test_the_host_does_not_wait_for_the_device_between_passes(name, networks, im
     generator, discriminator = (network.to("cuda") for network in networks)
     method, data = short(name), images.to("cuda")
     lam, given = torch.full((6,), 0.1, device="cuda"), torch.zeros_like(data[:, 0])
-    problem = Problem(method, frozen_critic(discriminator), data, lam, given)
+    problem = Problem(method, frozen_critic(discriminator, data.device), data, lam, given)
     latents = torch.randn(6, 1, 16, device="cuda")
     rows = begin(problem, frozen(generator), latents, Batch(6))
     take_passes(problem, frozen(generator), rows, 1)

@@ -12,6 +12,7 @@ ARCHITECTURES = {
     32: Architecture(32, 3, 33, (64, 64, 64, 32)),
     64: Architecture(64, 1, 9, (24, 16, 9, 16, 8)),
 }
+CPU = torch.device("cpu")
 SIZES = pytest.mark.parametrize("resolution", ARCHITECTURES)
 
 
@@ -80,11 +81,18 @@ def test_a_frozen_generator_may_be_split_at_every_layer(resolution):
         assert torch.equal(render[layer:](features.contiguous()), images)
 
 
+def test_frozen_critic_is_where_the_computation_is():
+    """And the discriminator stays where it was."""
+    discriminator = network(Discriminator, 8)
+    assert frozen_critic(discriminator, torch.device("meta")).conv.weight.is_meta
+    assert not discriminator.conv.weight.is_meta
+
+
 @SIZES
 def test_frozen_critic_equals_the_discriminator(resolution):
     discriminator = network(Discriminator, resolution).double()
     images = normal(5, discriminator.channels, resolution, resolution).double()
-    critic = frozen_critic(discriminator)
+    critic = frozen_critic(discriminator, CPU)
     assert_equal_up_to(1e-11, critic, discriminator, images)
     assert_equal_up_to(
         1e-11,
@@ -98,7 +106,7 @@ def test_frozen_critic_equals_the_discriminator(resolution):
 @pytest.mark.parametrize("batch", [4, 16])
 def test_a_row_has_the_same_bits_wherever_it_is_and_whoever_its_mates_are(resolution, batch):
     render = frozen(network(Generator, resolution))
-    critic = frozen_critic(network(Discriminator, resolution))
+    critic = frozen_critic(network(Discriminator, resolution), CPU)
 
     def gradient(latents):
         return value_and_gradient(lambda latents: critic(render(latents)), latents)[1]
@@ -113,7 +121,7 @@ def test_a_row_has_the_same_bits_wherever_it_is_and_whoever_its_mates_are(resolu
 
 def test_freezing_leaves_the_networks_as_they_are():
     generator, discriminator = network(Generator, 8), network(Discriminator, 8).train()
-    render, critic = frozen(generator), frozen_critic(discriminator)
+    render, critic = frozen(generator), frozen_critic(discriminator, CPU)
     latents = normal(2, generator.latent_dim)
     before = render(latents)
     assert all(value.requires_grad for value in generator.parameters())

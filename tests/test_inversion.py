@@ -18,6 +18,8 @@ from rgi.inversion.weights import own_weights
 from rgi.models import Architecture, Discriminator, Generator
 from rgi.models.frozen import frozen
 
+COLOURED = Discriminator(replace(ARCHITECTURE, channels=3)).eval()
+
 
 @pytest.fixture(scope="module")
 def generator():
@@ -266,6 +268,24 @@ def test_the_same_seed_gives_the_same_bits(corrupted, generator, discriminator):
     assert torch.equal(first.restored, second.restored)
 
 
+def test_a_gpu_would_neither_round_to_tf32_nor_choose_other_algorithms(corrupted, generator):
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+
+    def state():
+        return cudnn.allow_tf32, products.allow_tf32, cudnn.deterministic, cudnn.benchmark
+
+    seen, before = set(), state()
+
+    class Watching(Discriminator):
+        def forward(self, images):
+            seen.add(state())
+            return super().forward(images)
+
+    run("rgi", corrupted[0], generator, Watching(ARCHITECTURE).eval(), None)
+    assert seen == {(False, False, True, False)}
+    assert state() == before != (False, False, True, False)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -283,7 +303,10 @@ def test_the_same_seed_gives_the_same_bits(corrupted, generator, discriminator):
         ("l2", {"index": [1]}, "index has 1 entries for 5 images"),
         ("l2", {"mask": torch.zeros(5, 8, 8)}, "must not see the true mask"),
         ("rgi", {"discriminator": Discriminator(ARCHITECTURE)}, r"call .eval\(\) first"),
+        ("rgi", {"discriminator": COLOURED}, "channels 3; the generator has 1"),
         ("yeh-with-mask", {"mask": None}, "needs the true mask"),
+        ("yeh-with-mask", {"mask": torch.full((5, 8, 8), 255)}, "from 255 to 255; allowed: 0 and"),
+        ("csgm", {"operator": Inpainting(torch.full((5, 8, 8), 255))}, "operator's mask holds"),
         ("csgm", {}, "operator: this method needs that"),
         ("csgm", {"operator": Inpainting(torch.zeros(5, 9, 9))}, "its masks have shape"),
         ("csgm", {"operator": AveragePooling(2)}, "as observed, have shape"),
@@ -324,3 +347,8 @@ def test_bad_arguments_are_named(name, change, message, corrupted, generator, di
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(InputError, match=message):
         configured("r-rgi", settings)
+
+
+def test_weights_are_moved_by_adam_so_that_another_solver_s_ramp_would_begin_anew():
+    with pytest.raises(InputError, match="ramp_down with weights_iterations needs solver adam"):
+        configured("pan-with-mask", {"solver": "projected-adam", "ramp_down": 0.5})

@@ -34,7 +34,7 @@ def widened(mask: Tensor) -> Tensor:
 def area(mask: Tensor) -> Tensor:
     """The area of masks that mostly have one, without holes; nothing of the others.
 
-    A pixel in the midst of corrupted ones is corrupted, whatever it looks like. Where less than
+    A pixel in the midst of corrupted ones is corrupted, whatever it looks like. Where no more than
     half of a mask lies in its regular part (single pixels, thin strokes), that says nothing; an
     area of half of the image or more is one that was not fitted.
 

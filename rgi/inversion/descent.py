@@ -143,17 +143,19 @@ def finish(
     iterations, rows = problem.method.weights_iterations, descents.rows
 
     def read(chosen: Tensor, padded: Tensor) -> tuple[Tensor, ...]:
-        part, some = problem.rows(padded), rows.take(padded)
+        part, latent, mask = problem.rows(padded), rows.latent[padded], rows.mask[padded]
         if iterations:
-            if not isinstance(some, AdamRows):  # Adam moves latent and weights together
-                some = AdamRows.begin(part, render, some.latent)
+            # Adam moves latent and weights together.
+            moved = isinstance(rows, AdamRows)
+            some = rows.take(padded) if moved else AdamRows.begin(part, render, latent)
             restored = fine_tune(part, generator, some, progress.part("tuning"))
+            latent, mask = some.latent, some.mask
             logger.info("%d images: %d steps of fine-tuning", len(chosen), iterations)
         else:
             with torch.no_grad():
-                restored = render(some.latent)
-        score, objective = part.score(restored, some.mask), part.robust_fidelity(restored)
-        found = restored, score, some.latent, objective
+                restored = render(latent)
+        score, objective = part.score(restored, mask), part.robust_fidelity(restored)
+        found = restored, score, latent, objective
         return tuple(tensor[: len(chosen)] for tensor in found)
 
     count, device = len(descents.passes), problem.images.device
@@ -184,29 +186,29 @@ def _descend(
         image: which of the problem's images each row belongs to.
     """
     tolerance = problem.method.tolerance
-    rows, left, taken = course.rows, course.left, course.taken
+    rows, left, taken, device = course.rows, course.left, course.taken, image.device
     with tqdm(total=int(left.sum()), desc="inversion", unit="pass", disable=None) as bar:
         while left.any():
             # Only rows that are equally far from their next look: it comes when the row's own
             # passes say so, whoever the others are.
             passes = left.clamp(max=CHECK)
             count = int(passes[left.argmax()])
-            alike = (passes == count).nonzero()[:, 0].to(image.device)
+            alike = (passes == count).nonzero()[:, 0]
 
             def work(chosen: Tensor, padded: Tensor, count: int = count) -> Tensor | None:
-                part, some = problem.rows(image[padded]), rows.take(padded)
-                before = some.value if tolerance else None
-                take_passes(part, render, some, count)
+                chosen, padded = chosen.to(device), padded.to(device)
+                several, some = problem.rows(image[padded]), rows.take(padded)
+                before = some.value if tolerance and count == CHECK else None
+                take_passes(several, render, some, count)
                 stalled = None
                 if before is not None:
                     with torch.no_grad():
-                        misfit = part.misfit(render(some.latent), some.mask)
+                        misfit = several.misfit(render(some.latent), some.mask)
                     stalled = (before - some.value <= tolerance * misfit)[: len(chosen)].cpu()
                 rows.put(chosen, some)  # last: where memory runs out, nothing has happened
                 return stalled
 
             chosen, stalled = batch.first(alike, work)
-            chosen = chosen.cpu()
             left[chosen] -= count
             taken[chosen] += count
             bar.update(count * len(chosen))
@@ -234,7 +236,7 @@ def _values(problem: Problem, render: Render, rows: AnyRows, image: Tensor, batc
 
     @torch.no_grad()
     def measure(chosen: Tensor, padded: Tensor) -> Tensor:
-        some = rows.take(padded)
-        return problem.rows(image[padded]).objective(render(some.latent), some.mask)[: len(chosen)]
+        part = problem.rows(image[padded])
+        return part.objective(render(rows.latent[padded]), rows.mask[padded])[: len(chosen)]
 
     return torch.cat(batch.all(len(image), image.device, measure))

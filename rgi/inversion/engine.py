@@ -19,6 +19,7 @@ from rgi.inversion.progress import UNKEPT, Checkpoint, KeptProgress, Progress, i
 from rgi.inversion.rounds import finish_by_rounds
 from rgi.models import Discriminator, Encoder, Generator
 from rgi.models.frozen import Frozen, frozen, frozen_critic
+from rgi.models.numerics import full_precision, repeatable
 from rgi.models.perceptual import perceptual_network
 
 Lams = float | Sequence[float] | Tensor | None
@@ -134,6 +135,8 @@ def invert_grid(
 
 
 @torch.enable_grad()
+@repeatable()
+@full_precision()
 def _invert(
     images: Tensor,
     generator: Generator,
@@ -155,7 +158,7 @@ def _invert(
     given = torch.zeros_like(images[:, 0]) if mask is None else mask
     problem = Problem(
         method=method,
-        discriminator=frozen_critic(discriminator) if method.needs_discriminator else None,
+        discriminator=frozen_critic(discriminator, device) if method.needs_discriminator else None,
         images=images.to(device, torch.float32),
         lam=torch.zeros(len(images), device=device),
         given=given.to(device, torch.float32),
@@ -276,6 +279,7 @@ def _checked(
         raise InputError("mask: this method takes none; it must not see the true mask")
     if mask is not None and mask.shape != images[:, 0].shape:
         raise InputError(f"mask has shape {tuple(mask.shape)}, not {tuple(images[:, 0].shape)}")
+    _check_binary("mask", mask)
     _check_discriminator(generator, method, discriminator)
     _check_encoder(generator, method, encoder)
     if memory < 1:
@@ -297,6 +301,12 @@ def _check_images(images: Tensor, generator: Generator) -> None:
         raise InputError(f"images hold values from {low:g} to {high:g}; allowed: [-1, 1]")
 
 
+def _check_binary(what: str, mask: Tensor | None) -> None:
+    if mask is not None and not ((mask == 0) | (mask == 1)).all():
+        low, high = float(mask.min()), float(mask.max())
+        raise InputError(f"{what} holds values from {low:g} to {high:g}; allowed: 0 and 1")
+
+
 def _check_observed(observed: Tensor, generator: Generator, operator: Operator) -> None:
     """Noise and projections may leave [-1, 1]."""
     shape = (generator.channels, generator.resolution, generator.resolution)
@@ -305,6 +315,8 @@ def _check_observed(observed: Tensor, generator: Generator, operator: Operator) 
             f"operator: its masks have shape {tuple(operator.mask.shape)}; the generator makes "
             f"{len(observed)} x {shape[1]} x {shape[2]}"
         )
+    if isinstance(operator, Inpainting):
+        _check_binary("operator's mask", operator.mask)
     try:
         zeros = torch.zeros(len(observed), *shape)
         expected = operator.to(zeros.device).forward(zeros).shape
@@ -334,11 +346,12 @@ def _check_discriminator(
         raise InputError("discriminator: this method's prior needs one")
     if discriminator is not None and discriminator.training:
         raise InputError("discriminator: call .eval() first; in training mode it couples images")
-    if discriminator is not None and discriminator.resolution != generator.resolution:
-        raise InputError(
-            f"discriminator judges {discriminator.resolution} pixels a side; the generator makes "
-            f"{generator.resolution}"
-        )
+    for what in ("resolution", "channels"):
+        if discriminator is not None and getattr(discriminator, what) != getattr(generator, what):
+            raise InputError(
+                f"discriminator: {what} {getattr(discriminator, what)}; the generator has "
+                f"{getattr(generator, what)}"
+            )
 
 
 def _check_encoder(generator: Generator, method: Method, encoder: Encoder | None) -> None:

@@ -230,6 +230,8 @@ def _contradiction_of_rate(method: Method) -> str | None:
         )
     if method.ramp_down and method.solver == "lbfgs" and not method.rounds:
         return "ramp_down needs solver adam; L-BFGS searches each step's length"
+    if method.ramp_down and method.learns_weights and method.solver == "projected-adam":
+        return "ramp_down with weights_iterations needs solver adam: weights are moved by Adam"
     return None
 
 

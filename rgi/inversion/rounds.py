@@ -65,4 +65,5 @@ def _rounds(
         kept.drop()
         descent.drop()
     with torch.no_grad():
-        return rest(variable), descents.rows.mask, passes
+        # A checkpoint's come back on the problem's device, and have to be joined with these.
+        return rest(variable), descents.rows.mask, passes.to(variable.device)

@@ -31,6 +31,7 @@ def fine_tune(
     tuning = Tuning(rows, weights, optimiser)
     if saved is not None:
         tuning.load_state(saved)
+        saved = None  # a second copy of all weights
     part.hold(tuning.state)
     count = problem.method.weights_iterations
     steps = range(tuning.step, count)
@@ -85,6 +86,7 @@ def _learn(problem: Problem, render: Render, tuning: Tuning) -> None:
         # vmap transposes some; fused Adam on the CPU does not look at strides.
         weight.grad = gradient.contiguous()
     tuning.optimiser.step()
+    tuning.optimiser.zero_grad()  # or these gradients would live beside the next ones
     rows.update(method, total, gradients[: len(variables)])
     tuning.step += 1
 

@@ -111,10 +111,10 @@ def _painted(to_rgb: EqualisedConv) -> Layer:
     return paint
 
 
-def frozen_critic(discriminator: Discriminator) -> Discriminator:
-    """A copy of the discriminator in eval mode whose weights have no gradient."""
-    fixed = copy.deepcopy(discriminator).eval().requires_grad_(False)
-    return fixed.to(memory_format=_layout(discriminator.conv.weight))
+def frozen_critic(discriminator: Discriminator, device: torch.device) -> Discriminator:
+    """A copy of the discriminator on a device, in eval mode, whose weights have no gradient."""
+    fixed = copy.deepcopy(discriminator).to(device).eval().requires_grad_(False)
+    return fixed.to(memory_format=_layout(fixed.conv.weight))
 
 
 def _layout(weight: Tensor) -> torch.memory_format:

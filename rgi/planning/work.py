@@ -123,7 +123,7 @@ def _priors(method: Method, cost: _Forward) -> float:
 def _forward(architecture: Architecture) -> _Forward:
     generator, discriminator = _networks(architecture)
     latent, image = _latent(architecture), _image(architecture, architecture.levels - 1)
-    render, critic = frozen(generator), frozen_critic(discriminator)
+    render, critic = frozen(generator), frozen_critic(discriminator, latent.device)
     perceptual = untrained_network().to("meta")
     pairs = latent[:, None].expand(-1, MEMORY, -1)
     variables = [latent, *(render[:layer](latent) for layer in range(1, len(render)))]

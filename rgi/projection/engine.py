@@ -13,6 +13,7 @@ from tqdm import tqdm
 from rgi.errors import InputError
 from rgi.models import Autoencoder
 from rgi.models.dssim import dssim
+from rgi.models.numerics import full_precision, repeatable
 from rgi.models.tiles import from_tiles, to_tiles
 from rgi.projection.energy import CHECK, Rows, take_steps
 from rgi.projection.methods import GRADIENT_SCORES, METHODS, Method
@@ -31,6 +32,8 @@ class Projection:
     passes: Tensor  # N: passes through the autoencoder with gradient
 
 
+@repeatable()
+@full_precision()
 def project(
     images: Tensor,
     autoencoder: Autoencoder,

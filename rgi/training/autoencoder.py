@@ -13,11 +13,12 @@ from rgi.data import save_preview, to_uint8
 from rgi.interruption import NEVER, StopRequest
 from rgi.models import Autoencoder, AutoencoderArchitecture, save_autoencoder
 from rgi.models.autoencoder import QUANTILES, evidence_loss
+from rgi.models.numerics import repeatable
 from rgi.models.tiles import to_tiles
 from rgi.training.augmentation import augment, to_brightness
 from rgi.training.autoencoder_settings import AutoencoderSettings
 from rgi.training.checkpoint import identify
-from rgi.training.guards import check_images, repeatable
+from rgi.training.guards import check_images
 from rgi.training.seeds import Purpose, derive_seed
 from rgi.training.single import Record, State, learn
 

@@ -1,8 +1,7 @@
-"""What every training is guarded against: images that do not fit, divergence, other algorithms."""
+"""What every training is guarded against: images that do not fit, divergence."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -45,15 +44,3 @@ def check_finite(
             f"training diverged: {bad[0]} is not finite after {steps} steps; lower "
             f"learning_rate (now {learning_rate:g}) or change the seed"
         )
-
-
-@contextmanager
-def repeatable() -> Iterator[None]:
-    """Have cuDNN choose the same algorithms in every run, or a restart would end elsewhere."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before

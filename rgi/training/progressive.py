@@ -26,10 +26,11 @@ from rgi.models import (
     save_discriminator,
     save_generator,
 )
+from rgi.models.numerics import repeatable
 from rgi.models.progressive import GROUP
 from rgi.training.checkpoint import identify, load_checkpoint
 from rgi.training.draws import Draw, draw_step, prefetch
-from rgi.training.guards import check_finite, check_images, repeatable
+from rgi.training.guards import check_finite, check_images
 from rgi.training.passes import Passes, spread_kept
 from rgi.training.samples import check_spread, draw_samples, save_sheet
 from rgi.training.schedule import Position, Schedule

@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from rgi.checkpoint import Identity, save_checkpoint
 from rgi.interruption import Interrupted, StopRequest
+from rgi.models.numerics import repeatable
 from rgi.training.checkpoint import load_checkpoint
 from rgi.training.draws import prefetch
-from rgi.training.guards import check_finite, repeatable
+from rgi.training.guards import check_finite
 from rgi.training.statistics import Tick, append_line, drop_lines_after
 
 logger = logging.getLogger(__name__)
