@@ -62,6 +62,20 @@ def test_a_gpu_restores_as_a_cpu_does(name, networks, images):
     assert abs(found["cpu"] - found["cuda"]) < PSNR_TOLERANCE
 
 
+@pytest.mark.parametrize("name", ["rgi", "rgi-profile", "r-rgi-profile", "robust-ilo"])
+def test_an_image_alone_is_the_same_as_among_others_to_the_last_bit(name, networks, images):
+    generator, discriminator = (network.to("cuda") for network in networks)
+    method = replace(short(name), batch=4)
+    critic = discriminator if method.needs_discriminator else None
+    found = invert(images, generator, method, 0.1, discriminator=critic)
+    for row in (0, 5):
+        alone = invert(
+            images[[row]], generator, method, 0.1, discriminator=critic, index=torch.tensor([row])
+        )
+        assert torch.equal(alone.restored[0], found.restored[row])
+        assert torch.equal(alone.score[0], found.score[row])
+
+
 @pytest.mark.parametrize("name", ["rgi", "rgi-profile"])
 def test_the_host_does_not_wait_for_the_device_between_passes(name, networks, images):
     generator, discriminator = (network.to("cuda") for network in networks)
