@@ -19,6 +19,7 @@ from rgi.models import Architecture, Discriminator, Generator
 from rgi.models.frozen import frozen
 
 COLOURED = Discriminator(replace(ARCHITECTURE, channels=3)).eval()
+LARGER = Discriminator(Architecture(16, 1, 8, (16, 12, 8))).eval()
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +273,8 @@ def test_a_gpu_would_neither_round_to_tf32_nor_choose_other_algorithms(corrupted
     cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
 
     def state():
-        return cudnn.allow_tf32, products.allow_tf32, cudnn.deterministic, cudnn.benchmark
+        precision = cudnn.conv.fp32_precision, products.fp32_precision
+        return *precision, cudnn.deterministic, cudnn.benchmark
 
     seen, before = set(), state()
 
@@ -282,8 +284,9 @@ def test_a_gpu_would_neither_round_to_tf32_nor_choose_other_algorithms(corrupted
             return super().forward(images)
 
     run("rgi", corrupted[0], generator, Watching(ARCHITECTURE).eval(), None)
-    assert seen == {(False, False, True, False)}
-    assert state() == before != (False, False, True, False)
+    expected = "ieee", "ieee", True, False
+    assert seen == {expected}
+    assert state() == before != expected
 
 
 @pytest.mark.parametrize(
@@ -303,10 +306,12 @@ def test_a_gpu_would_neither_round_to_tf32_nor_choose_other_algorithms(corrupted
         ("l2", {"index": [1]}, "index has 1 entries for 5 images"),
         ("l2", {"mask": torch.zeros(5, 8, 8)}, "must not see the true mask"),
         ("rgi", {"discriminator": Discriminator(ARCHITECTURE)}, r"call .eval\(\) first"),
+        ("rgi", {"discriminator": LARGER}, "resolution 16; the generator has 8"),
         ("rgi", {"discriminator": COLOURED}, "channels 3; the generator has 1"),
         ("yeh-with-mask", {"mask": None}, "needs the true mask"),
-        ("yeh-with-mask", {"mask": torch.full((5, 8, 8), 255)}, "from 255 to 255; allowed: 0 and"),
-        ("csgm", {"operator": Inpainting(torch.full((5, 8, 8), 255))}, "operator's mask holds"),
+        ("yeh-with-mask", {"mask": torch.full((5, 8, 8), 255)}, "mask holds 255; allowed: 0 and 1"),
+        ("yeh-with-mask", {"mask": torch.linspace(0, 1, 320).view(5, 8, 8)}, r"mask holds 0\.003"),
+        ("csgm", {"operator": Inpainting(torch.full((5, 8, 8), 255))}, "operator's mask holds 255"),
         ("csgm", {}, "operator: this method needs that"),
         ("csgm", {"operator": Inpainting(torch.zeros(5, 9, 9))}, "its masks have shape"),
         ("csgm", {"operator": AveragePooling(2)}, "as observed, have shape"),

@@ -56,11 +56,8 @@ def escape(
         reached = _objective(problem, render, tried.latent, batch)
         lower = (reached < value).nonzero()[:, 0]
         rows.put(lower, tried.take(lower))
-        done, value, passes = (
-            done + 1,
-            torch.where(reached < value, reached, value),
-            passes.cpu() + spent,
-        )
+        value = torch.where(reached < value, reached, value)
+        done, passes = done + 1, passes.cpu() + spent
         logger.info("%d of %d descents are lower after an escape", len(lower), len(value))
     return rows, passes.cpu().view(count, each).sum(1)
 

@@ -24,10 +24,10 @@ def full_precision() -> Iterator[None]:
 
     A descent along a narrow valley stops where its gradient is rounding.
     """
-    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, products.allow_tf32
-    cudnn.allow_tf32 = products.allow_tf32 = False
+    convolutions, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    before = convolutions.fp32_precision, products.fp32_precision
+    convolutions.fp32_precision = products.fp32_precision = "ieee"
     try:
         yield
     finally:
-        cudnn.allow_tf32, products.allow_tf32 = before
+        convolutions.fp32_precision, products.fp32_precision = before
