@@ -50,4 +50,5 @@ def _begin(threads: int) -> None:
     """Convolutions and products in the same, full precision."""
     if threads:
         torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    convolutions, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    convolutions.fp32_precision = products.fp32_precision = "ieee"
