@@ -14,7 +14,6 @@ from rgi.inversion.memory import Batch
 from rgi.inversion.methods import configured
 from rgi.inversion.objective import masked_fidelity, pixel_error
 from rgi.inversion.start import start_latents
-from rgi.inversion.weights import own_weights
 from rgi.models import Architecture, Discriminator, Generator
 from rgi.models.frozen import frozen
 
@@ -208,21 +207,6 @@ def test_the_objective_falls(corrupted, generator, discriminator):
         found = minimise(problem, generator, latents)
         values.append(problem.objective(found.restored, found.score))
     assert (values[1] < values[0]).all()
-
-
-def test_own_weights_equal_a_loop_over_generators_with_those_weights(generator):
-    render, weights = own_weights(generator, 3)
-    source = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for weight in weights:
-            weight.add_(0.1 * torch.randn(weight.shape, generator=source))
-    latent = torch.randn(3, 8, generator=source)
-    names = [n for n, _ in generator.named_parameters() if not n.startswith("to_rgb.0")]
-    for row in range(3):
-        single = Generator(ARCHITECTURE)
-        own = {n: w[row].detach() for n, w in zip(names, weights, strict=True)}
-        single.load_state_dict(own, strict=False)
-        torch.testing.assert_close(render(latent)[row], single(latent[row : row + 1])[0])
 
 
 def test_of_several_starts_the_lowest_objective_wins(corrupted, generator):

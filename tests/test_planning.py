@@ -14,7 +14,7 @@ from rgi.corruption import Block, Noise, make_case, save_case
 from rgi.errors import InputError
 from rgi.files import save_arrays
 from rgi.inversion import METHODS, engine, invert_grid, weights
-from rgi.models import Architecture, Discriminator, Generator, frozen
+from rgi.models import Architecture, Discriminator, Generator, frozen, stacked
 from rgi.planning import (
     Work,
     case_bytes,
@@ -74,22 +74,17 @@ def test_planned_passes_are_those_that_are_taken(name, monkeypatch):
             taken["descent"] += len(variable) * variable.requires_grad
             return super().__call__(variable)
 
-    def counted(make, kind):
-        def begun(*arguments):
-            made = make(*arguments)
-            draw, rest = made if isinstance(made, tuple) else (made, None)
+    class CountedStack(stacked.Stacked):
+        def __call__(self, latent):
+            taken["fine-tuning"] += len(latent) * latent.requires_grad
+            return super().__call__(latent)
 
-            def render(latent):
-                taken[kind] += len(latent) * latent.requires_grad
-                return draw(latent)
-
-            return render if rest is None else (render, rest)
-
-        return begun
+    def counted_stack(*arguments):
+        return CountedStack(stacked.stacked(*arguments).layers)
 
     monkeypatch.setattr(engine, "fitting_batch", lambda problem, *_: engine.Batch(method.batch))
     monkeypatch.setattr(engine, "frozen", lambda made: Counted(frozen.frozen(made).layers))
-    monkeypatch.setattr(weights, "own_weights", counted(weights.own_weights, "fine-tuning"))
+    monkeypatch.setattr(weights, "stacked", counted_stack)
     found = invert(method, images, lambdas)
     work = {part.kind: part.passes for part in inversion_work(method, SMALL, images, lambdas)}
     assert work == {kind: count for kind, count in taken.items() if count}

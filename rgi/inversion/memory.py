@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 # A pass holds the tensors that it keeps for the way back, and in between up to twice as much.
 PASS = 3
-OWN_WEIGHTS = 6  # a row's weights, scaled ones, their gradient, a copy of it and two moments
+OWN_WEIGHTS = 5  # a row's weights, their gradient, a copy of it and two moments
 # A row's features: lowest, now, moments, centre, gradient, new step and its copies.
 OWN_FEATURES = 10
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from rgi.errors import InputError
 
 # Raise it by hand with every change that makes the same settings find something else.
-INVERSION_VERSION = 5
+INVERSION_VERSION = 6
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,18 @@
 """Generator weights of an image's own (R-RGI, RGI eq. 4; DGP)."""
 
-import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call, vmap
 from torch.optim import Adam
 from tqdm import tqdm
 
-from rgi.inversion.adam import AdamRows, ramp
-from rgi.inversion.problem import Problem, Render
+from rgi.inversion.adam import EPSILON, AdamRows, ramp
+from rgi.inversion.problem import Problem
 from rgi.inversion.progress import UNKEPT_PART, Part, State
 from rgi.models import Generator
-from rgi.models.progressive import EqualisedDense
+from rgi.models.stacked import Stacked, stacked
 
 
 def fine_tune(
@@ -26,9 +24,8 @@ def fine_tune(
         The images of the weights and latents at the end, N x C x H x W.
     """
     saved = part.take()  # once: where memory then runs out, fewer rows begin anew
-    render, weights = own_weights(generator, len(rows.latent))
-    optimiser = Adam(weights, lr=problem.method.weights_learning_rate, fused=True)
-    tuning = Tuning(rows, weights, optimiser)
+    render = stacked(generator, len(rows.latent))
+    tuning = Tuning(rows, Adam(_groups(render), fused=True))
     if saved is not None:
         tuning.load_state(saved)
         saved = None  # a second copy of all weights
@@ -51,9 +48,13 @@ class Tuning:
     """All that changes while weights learn; a checkpoint is this."""
 
     rows: AdamRows
-    weights: list[Tensor]
     optimiser: Adam  # of the weights; rows have their own
     step: int = 0
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """All that the optimiser moves."""
+        return [weight for group in self.optimiser.param_groups for weight in group["params"]]
 
     def state(self) -> State:
         """Contents of a checkpoint."""
@@ -71,7 +72,18 @@ class Tuning:
         self.optimiser.load_state_dict(moments)
 
 
-def _learn(problem: Problem, render: Render, tuning: Tuning) -> None:
+def _groups(render: Stacked) -> list[dict[str, Any]]:
+    """Weights by the constant c that scales them: Adam moves them as it would the unscaled ones.
+
+    Moments of the scaled ones' gradients are smaller by c, so the same step times c is
+    c rate m / (sqrt(v) + epsilon / c).
+    """
+    scaled = [(layer.constant, [layer.weight]) for layer in render.layers]
+    every = [*scaled, (1.0, [layer.bias for layer in render.layers])]
+    return [{"params": some, "scale": c, "eps": EPSILON / c} for c, some in every]
+
+
+def _learn(problem: Problem, render: Stacked, tuning: Tuning) -> None:
     """One step of latent, mask and weights."""
     method, rows, weights = problem.method, tuning.rows, tuning.weights
     variables = [rows.latent, rows.mask] if method.learns_mask else [rows.latent]
@@ -81,50 +93,11 @@ def _learn(problem: Problem, render: Render, tuning: Tuning) -> None:
     gradients = torch.autograd.grad(total, [*variables, *weights])
     # All rows are at the same step here.
     rate = method.weights_learning_rate * ramp(rows.steps, method)[0]
-    tuning.optimiser.param_groups[0]["lr"] = rate
+    for group in tuning.optimiser.param_groups:
+        group["lr"] = rate * group["scale"]
     for weight, gradient in zip(weights, gradients[len(variables) :], strict=True):
-        # vmap transposes some; fused Adam on the CPU does not look at strides.
-        weight.grad = gradient.contiguous()
+        weight.grad = gradient.contiguous()  # fused Adam on the CPU does not look at strides
     tuning.optimiser.step()
     tuning.optimiser.zero_grad()  # or these gradients would live beside the next ones
     rows.update(method, total, gradients[: len(variables)])
     tuning.step += 1
-
-
-def own_weights(generator: Generator, count: int) -> tuple[Render, list[Tensor]]:
-    """A generator with weights of its own for every image: one grouped convolution a layer.
-
-    Weights that take no part in an image (toRGB of lower levels) stay shared.
-    """
-    used = _used(generator)
-    network = copy.deepcopy(generator)
-    network.dense.__class__ = _DenseByConvolution
-    own = {
-        name: value.detach().expand(count, *value.shape).clone().requires_grad_()
-        for name, value in generator.named_parameters()
-        if name in used
-    }
-    shared = {n: v.detach() for n, v in generator.named_parameters() if n not in used}
-
-    def one(weights: dict[str, Tensor], latent: Tensor) -> Tensor:
-        return functional_call(network, {**shared, **weights}, (latent[None],))[0]
-
-    return lambda latent: vmap(one)(own, latent), list(own.values())
-
-
-class _DenseByConvolution(EqualisedDense):
-    """The same layer; a stacked product would round a row by its place for some latent sizes."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        weight = (self.weight * self.constant)[..., None, None]
-        return F.conv2d(features[..., None, None], weight, self.bias).flatten(1)
-
-
-def _used(generator: Generator) -> set[str]:
-    """Names of the parameters that an image depends on."""
-    named = dict(generator.named_parameters())
-    weights = {name: value.detach().requires_grad_() for name, value in named.items()}
-    latent = next(iter(weights.values())).new_ones(1, generator.latent_dim)
-    total = functional_call(generator, weights, (latent,)).sum()
-    gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
-    return {name for name, part in zip(weights, gradients, strict=True) if part is not None}

@@ -20,6 +20,7 @@ from rgi.models.progressive import (
     EqualisedDense,
     Generator,
     GeneratorBlock,
+    clamped,
     pixel_norm,
 )
 
@@ -80,8 +81,8 @@ def _start(generator: Generator) -> Layer:
     def start(latent: Tensor) -> Tensor:
         features = F.conv2d(pixel_norm(latent)[..., None, None], *dense)
         features = features.reshape(len(latent), -1, 4, 4).contiguous(memory_format=layout)
-        features = _LeakyNorm.apply(features)
-        return _LeakyNorm.apply(F.conv2d(features, *first, padding=1))
+        features = leaky_norm(features)
+        return leaky_norm(F.conv2d(features, *first, padding=1))
 
     return start
 
@@ -93,8 +94,8 @@ def _doubled(block: GeneratorBlock) -> Layer:
     def double(features: Tensor) -> Tensor:
         features = features.contiguous(memory_format=layout)
         features = F.conv_transpose2d(features, *doubling, stride=2, padding=1)
-        features = _LeakyNorm.apply(features)
-        return _LeakyNorm.apply(F.conv2d(features, *second, padding=1))
+        features = leaky_norm(features)
+        return leaky_norm(F.conv2d(features, *second, padding=1))
 
     return double
 
@@ -104,9 +105,7 @@ def _painted(to_rgb: EqualisedConv) -> Layer:
     layout = _layout(last[0])
 
     def paint(features: Tensor) -> Tensor:
-        raw = F.conv2d(features.contiguous(memory_format=layout), *last).contiguous()
-        fixed = raw.detach()
-        return fixed.clamp(-1, 1) + (raw - fixed)  # as Generator.forward: the gradient passes
+        return clamped(F.conv2d(features.contiguous(memory_format=layout), *last).contiguous())
 
     return paint
 
@@ -139,6 +138,11 @@ def _doubling(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     summed = F.conv2d(weight.flatten(0, 1)[:, None], pairs, padding=1)
     kernel = summed.view(*weight.shape[:2], 4, 4).flip(2, 3).transpose(0, 1)
     return kernel.contiguous(memory_format=_layout(kernel)), bias
+
+
+def leaky_norm(features: Tensor) -> Tensor:
+    """Leaky ReLU, then pixel norm: N x K x H x W, as progressive.GeneratorBlock has them."""
+    return _LeakyNorm.apply(features)
 
 
 class _LeakyNorm(torch.autograd.Function):

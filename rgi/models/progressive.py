@@ -71,6 +71,12 @@ def _precise(features: Tensor) -> Tensor:
     return features.float() if features.dtype == torch.bfloat16 else features
 
 
+def clamped(raw: Tensor) -> Tensor:
+    """Clamp images to [-1, 1]; the gradient ignores it: a saturated pixel still pulls."""
+    fixed = raw.detach()
+    return fixed.clamp(-1, 1) + (raw - fixed)
+
+
 def upsample(images: Tensor) -> Tensor:
     """Double the resolution; every pixel becomes 2 x 2 equal ones."""
     return F.interpolate(images, scale_factor=2, mode="nearest")
@@ -179,13 +185,8 @@ class Generator(nn.Module):
         return self.architecture.channels
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Generate images of the full resolution, clamped to [-1, 1].
-
-        The gradient ignores the clamp: a saturated pixel still pulls on the latent.
-        """
-        raw = self.grow(latent, self.architecture.levels - 1, 1.0)
-        fixed = raw.detach()
-        return fixed.clamp(-1, 1) + (raw - fixed)
+        """Generate images of the full resolution, clamped to [-1, 1]."""
+        return clamped(self.grow(latent, self.architecture.levels - 1, 1.0))
 
     def grow(self, latent: Tensor, level: int, fade: float) -> Tensor:
         """Generate unclamped images of one level's own resolution, for training.
