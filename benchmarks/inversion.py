@@ -88,6 +88,7 @@ class Task:
             "escapes": (),
             "area_masked": False,
             "explore_lam": 0.0,
+            "settle": 0.0,
             "explore_critic_weight": 0.0,
         }
         return replace(preset, **schedule, **alone, batch=self.batch)

@@ -27,6 +27,7 @@ METHOD = replace(
     area_masked=True,
     explore_lam=0.5,
     explore_critic_weight=0.0,
+    settle=0.0,
     tolerance=0.0,
 )
 FIELDS = ("restored", "score", "latent", "objective", "passes")
@@ -186,10 +187,10 @@ def test_where_a_mask_has_no_area_nothing_changes(images, generator):
 
 
 @pytest.mark.parametrize("name", ["rgi-profile", "r-rgi-profile", "robust-ilo"])
-@pytest.mark.parametrize("explore_lam", [0.0, 0.5])
+@pytest.mark.parametrize(("explore_lam", "settle"), [(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)])
 @pytest.mark.parametrize("escapes", [(), ((3, 4),)])
 def test_a_grid_equals_its_lambdas_and_images_one_by_one(
-    name, explore_lam, escapes, clean, generator
+    name, explore_lam, settle, escapes, clean, generator
 ):
     settings = {
         field: getattr(METHOD, field)
@@ -200,6 +201,7 @@ def test_a_grid_equals_its_lambdas_and_images_one_by_one(
         **settings,
         critic_weight=0.0,
         explore_lam=explore_lam,
+        settle=settle,
         escapes=escapes,
         weights_iterations=3 if METHODS[name].weights_iterations else 0,
         rounds=tuple((layer, 3) for layer, _ in METHODS[name].rounds),

@@ -10,6 +10,7 @@ from small_inversion import ARCHITECTURE, corrupt, stated
 
 from rgi.errors import InputError
 from rgi.inversion import METHODS, descent, invert, invert_grid
+from rgi.inversion.areas import area, found_mask
 from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.objective import pixel_error, profile_fidelity
 from rgi.inversion.problem import Problem
@@ -25,9 +26,11 @@ EXPLORED = {
     "escapes": (),
     "area_masked": False,
     "explore_lam": 0.1,
+    "settle": 0.0,
     "batch": 8,
 }
 PROFILE = replace(METHODS["rgi-profile"], **EXPLORED)
+CPU = torch.device("cpu")
 FIELDS = ("restored", "score", "latent", "objective", "passes")
 
 
@@ -46,14 +49,14 @@ def images(generator):
     return corrupt(generator)[0]
 
 
-@pytest.mark.parametrize("explore_lam", [0.0, 0.1])
+@pytest.mark.parametrize("shared", [{"explore_lam": 0.0}, {"settle": 0.0}, {"settle": 0.5}])
 @pytest.mark.parametrize("tolerance", [0.0, 0.05])
 @pytest.mark.parametrize("last", [(1, 40), (2, 20)])
 def test_a_grid_equals_its_lambdas_one_by_one_to_the_last_bit(
-    explore_lam, tolerance, last, images, generator
+    shared, tolerance, last, images, generator
 ):
     stages = (*STAGES[:-1], last)
-    method = replace(PROFILE, stages=stages, explore_lam=explore_lam, tolerance=tolerance)
+    method = replace(PROFILE, stages=stages, tolerance=tolerance, **shared)
     lams = [0.02, 0.1, 0.5]
     for lam, found in zip(lams, invert_grid(images, generator, method, lams), strict=True):
         alone = invert(images, generator, method, lam)
@@ -85,7 +88,8 @@ def test_without_steps_after_the_exploration_lambda_has_but_its_mask(images, gen
     assert after.seconds.isfinite().all()
 
 
-def test_of_a_grid_the_exploration_is_computed_once(images, generator, monkeypatch):
+@pytest.mark.parametrize(("settle", "shared"), [(0.0, 0), (0.25, 10), (0.26, 10)])
+def test_of_a_grid_the_exploration_is_computed_once(settle, shared, images, generator, monkeypatch):
     rows = []
     original = descent.take_passes
 
@@ -94,14 +98,17 @@ def test_of_a_grid_the_exploration_is_computed_once(images, generator, monkeypat
         original(problem, render, some, count)
 
     monkeypatch.setattr(descent, "take_passes", counting)
-    method = replace(PROFILE, tolerance=0.0, escapes=((3, 2), (5, 7)), area_masked=True)
+    escapes = ((3, 2), (5, 7))
+    method = replace(PROFILE, tolerance=0.0, escapes=escapes, area_masked=True, settle=settle)
     invert_grid(images, generator, method, [0.02, 0.1, 0.5])
-    # Batches of 8 rows: 30 rows x 4 passes, 10 x 10, 5 x 17, then 5 images x 3 lambdas x 40.
-    assert sum(rows) == 8 * (4 * 4 + 2 * 10 + 17 + 2 * 40)
+    # Batches of 8 rows: 30 rows x 4 passes, 10 x 10, 5 x 17, then 5 images settle, and each of them
+    # has 3 lambdas for the rest of the 40.
+    assert sum(rows) == 8 * (4 * 4 + 2 * 10 + 17 + shared + 2 * (40 - shared))
 
 
-def test_passes_are_those_of_all_starts(images, generator):
-    found = invert(images, generator, replace(PROFILE, tolerance=0.0), 0.1)
+@pytest.mark.parametrize("settle", [0.0, 0.3])
+def test_passes_are_those_of_all_starts(settle, images, generator):
+    found = invert(images, generator, replace(PROFILE, tolerance=0.0, settle=settle), 0.1)
     assert found.passes.tolist() == [6 * 4 + 2 * 10 + 40] * 5
 
 
@@ -122,7 +129,7 @@ def test_the_exploration_has_a_lambda_and_a_critic_of_its_own(images, generator,
     found = invert(images, generator, method, 0.02, discriminator=discriminator)
     first = replace(PROFILE, explore_lam=0.0, stages=STAGES[:-1], critic_weight=3.0)
     problem, render, batch = stated(images, PROFILE, 0.02), frozen(generator), Batch(8)
-    exploring = stated(images, first, 0.1, frozen_critic(discriminator, torch.device("cpu")))
+    exploring = stated(images, first, 0.1, frozen_critic(discriminator, CPU))
     starts = start_latents(exploring, generator, render, torch.arange(5), 0, batch)
     explored = descent.search(exploring, render, starts, STAGES[:-1], batch)
     start, known = explored.rows.latent[:, None], explored.rows
@@ -131,6 +138,37 @@ def test_the_exploration_has_a_lambda_and_a_critic_of_its_own(images, generator,
     assert torch.equal(found.passes, explored.passes + last.passes)
     without = invert(images, generator, PROFILE, 0.02)
     assert not torch.equal(found.latent, without.latent)
+
+
+def test_settling_is_the_last_stage_with_the_explorations_lambda(generator, discriminator):
+    """Against its parts put together by hand: it has the area, but not the exploration's critic."""
+    images = corrupt(generator)[2].clone()
+    images[..., 1:6, 1:6] = -images[..., 1:6, 1:6].sign()
+    critic, render, batch = frozen_critic(discriminator, CPU), frozen(generator), Batch(8)
+    method = replace(PROFILE, explore_critic_weight=3.0, critic_weight=0.1, area_masked=True)
+    method = replace(method, explore_lam=0.5, settle=0.3, tolerance=0.02)
+    found = invert(images, generator, method, 0.02, discriminator=discriminator)
+    exploring = stated(images, replace(method, critic_weight=3.0), 0.5, critic)
+    starts = start_latents(exploring, generator, render, torch.arange(5), 0, batch)
+    explored = descent.search(exploring, render, starts, STAGES[:-1], batch)
+    held = area(found_mask(exploring, render, explored.rows.latent[:, None], batch))
+    assert held.any()
+    rows, passes = explored.rows, explored.passes
+    for lam, steps in ((0.5, 12), (0.02, 28)):
+        problem = replace(stated(images, method, lam, critic), given=held)
+        there, stages = rows.latent[:, None], ((1, steps),)
+        reached = descent.search(problem, render, there, stages, batch, known=rows)
+        rows, passes = reached.rows, passes + reached.passes
+    assert torch.equal(found.latent, rows.latent)
+    assert torch.equal(found.passes, passes)
+
+
+def test_settling_needs_a_lambda_to_settle_at():
+    with pytest.raises(InputError, match="settle needs explore_lam"):
+        replace(PROFILE, settle=0.5, explore_lam=0.0)
+    for share in (-0.1, 1.0):
+        with pytest.raises(InputError, match=f"settle {share}: allowed: from 0 to less than 1"):
+            replace(PROFILE, settle=share)
 
 
 def test_the_critic_has_a_say_in_which_start_goes_on(images, generator, discriminator):

@@ -22,6 +22,7 @@ METHOD = replace(
     escapes=((10, 20), (20, 10)),
     explore_lam=0.1,
     explore_critic_weight=0.0,
+    settle=0.0,
     tolerance=0.0,
 )
 FIELDS = ("restored", "score", "latent", "objective", "passes")

@@ -106,7 +106,7 @@ def operations(step):
 def test_planned_operations_are_those_that_are_done(name):
     """Of one row: of several, the counter overrates the gradients of weights."""
     method = replace(METHODS[name], pool=0, batch=1, tolerance=0.0)
-    base = {"stages": ((1, 1),), "explore_lam": 0.0, "explore_critic_weight": 0.0}
+    base = {"stages": ((1, 1),), "explore_lam": 0.0, "explore_critic_weight": 0.0, "settle": 0.0}
     base |= {"rounds": short_rounds(method, 1), "escapes": ((1, 1),) if method.escapes else ()}
     method = replace(method, **base, weights_iterations=int(method.learns_weights))
     changes = [{"stages": ((1, 3),)}]

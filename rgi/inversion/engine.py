@@ -11,7 +11,7 @@ from torch import Tensor
 from rgi.corruption.operators import Inpainting, Operator
 from rgi.errors import InputError
 from rgi.inversion.descent import Solution, finish, search
-from rgi.inversion.exploration import explore
+from rgi.inversion.exploration import explore, settle
 from rgi.inversion.memory import Batch, fitting_batch
 from rgi.inversion.methods import METHODS, Method
 from rgi.inversion.problem import Problem
@@ -215,6 +215,8 @@ def _solve(
     lanes = problem.rows(lane, lam)
     if problem.method.explore_lam:
         found = explore(problem.exploring(), generator, render, index, seed, batch, progress)
+        if problem.method.settling:
+            found = settle(problem, render, found, batch, progress)
         found = found.of(lane)
     else:
         found = explore(lanes, generator, render, index[lane.cpu()], seed, batch, progress)

@@ -1,4 +1,4 @@
-"""All that comes before the last stage: starts, their halving, escapes, the area of the mask.
+"""All before the last stage: starts, their halving, escapes, the area of the mask, settling.
 
 Where it has a lambda of its own, it is done once for a whole grid.
 """
@@ -81,6 +81,31 @@ def explore(
     if method.area_masked:
         given = _area(problem, render, latents, batch, progress.part("area"))
     return Explored(latents, given, passes, stages, known)
+
+
+def settle(
+    problem: Problem, render: Frozen, found: Explored, batch: Batch, progress: Progress
+) -> Explored:
+    """Take the last stage's first passes at the exploration's lambda, before lambdas part.
+
+    Args:
+        problem: N images.
+        render: the generator, frozen.
+        found: by the exploration; the last stage is left.
+        batch: rows in one pass.
+        progress: keeps what is reached.
+    """
+    ((kept, steps),), shared = found.stages, problem.method.settling
+    there, part = problem.settling(found.given), progress.part("settling")
+    latents, known = found.latents, found.known
+    settled = search(there, render, latents, ((kept, shared),), batch, kept, part, known)
+    return replace(
+        found,
+        latents=settled.rows.latent.view_as(latents),
+        passes=found.passes + settled.passes,
+        stages=((kept, steps - shared),),
+        known=settled.rows,
+    )
 
 
 def _area(problem: Problem, render: Frozen, latents: Tensor, batch: Batch, part: Part) -> Tensor:

@@ -60,6 +60,8 @@ class Method:
     # In the last stage and after it the area of the mask found so far costs nothing: M is 1 there,
     # also where corrupted pixels happen to fit (rgi.inversion.areas).
     area_masked: bool = False
+    # First part of the last stage's passes that have explore_lam, so that a grid shares them, too.
+    settle: float = 0.0
     # L-BFGS and projected Adam stop, and a round gives way to the next, where 10 passes lower the
     # objective by no more than this part of what clean pixels cost (Problem.misfit); 0: never.
     tolerance: float = 0.0
@@ -98,6 +100,11 @@ class Method:
         return self.finds_mask
 
     @property
+    def settling(self) -> int:
+        """Passes of the last stage that are taken before lambdas part."""
+        return int(self.settle * self.stages[-1][1])
+
+    @property
     def needs_discriminator(self) -> bool:
         """Whether a prior looks through the discriminator."""
         return any((self.critic_weight, self.explore_critic_weight, self.feature_weight))
@@ -112,6 +119,7 @@ class Method:
             explore_critic_weight=0.0,
             escapes=(),
             area_masked=False,
+            settle=0.0,
         )
 
     def in_round(self, layer: int, steps: int) -> Self:
@@ -125,6 +133,7 @@ class Method:
             explore_critic_weight=0.0,
             escapes=(),
             area_masked=False,
+            settle=0.0,
         )
 
 
@@ -192,6 +201,10 @@ def _contradiction_of_solver(method: Method) -> str | None:
         return "explore_lam needs a mask that is found and a stage that follows"
     if method.explore_critic_weight and not method.explore_lam:
         return "explore_critic_weight needs explore_lam"
+    if not 0 <= method.settle < 1:
+        return f"settle {method.settle}: allowed: from 0 to less than 1"
+    if method.settle and not method.explore_lam:
+        return "settle needs explore_lam"
     if method.tolerance and method.solver == "adam":
         return "tolerance needs solver lbfgs or projected-adam; Adam's objective may rise"
     if method.sphere and method.solver != "projected-adam":
@@ -240,12 +253,13 @@ _PROFILE = Method(
     profile=True,
     pool=4096,
     solver="lbfgs",
-    stages=((12, 8), (3, 20), (1, 444)),
+    stages=((12, 8), (3, 20), (1, 644)),
     escapes=((40, 60), (40, 60)),
     area_masked=True,
     explore_lam=0.05,
     explore_critic_weight=0.3,
-    tolerance=0.004,
+    settle=0.33,
+    tolerance=0.0015,
 )
 
 # Known operators: a descent as in ILO, whose lowest point counts. A latent's length says nothing to

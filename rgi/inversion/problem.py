@@ -57,11 +57,12 @@ class Problem:
     def exploring(self) -> Self:
         """The problem of all before the last stage, where lambda and the critic's weight differ."""
         method = self.method
-        return replace(
-            self,
-            method=replace(method, critic_weight=method.explore_critic_weight),
-            lam=torch.full_like(self.lam, method.explore_lam),
-        )
+        judging = replace(method, critic_weight=method.explore_critic_weight)
+        return replace(self.settling(self.given), method=judging)
+
+    def settling(self, given: Tensor) -> Self:
+        """The last stage's problem at the exploration's lambda, with the area found, N x H x W."""
+        return replace(self, lam=torch.full_like(self.lam, self.method.explore_lam), given=given)
 
     def holding(self, mask: Tensor) -> Self:
         """The problem with a mask given, N x H x W, in place of one that is eliminated."""
