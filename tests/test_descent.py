@@ -163,9 +163,10 @@ def test_settling_is_the_last_stage_with_the_explorations_lambda(generator, disc
     assert torch.equal(found.passes, passes)
 
 
-def test_settling_needs_a_lambda_to_settle_at():
-    with pytest.raises(InputError, match="settle needs explore_lam"):
-        replace(PROFILE, settle=0.5, explore_lam=0.0)
+def test_settling_needs_a_lambda_to_settle_at_and_a_mask_that_is_eliminated():
+    for method in (replace(PROFILE, explore_lam=0.0), replace(METHODS["rgi"], stages=STAGES)):
+        with pytest.raises(InputError, match="settle needs explore_lam, and a mask that is elim"):
+            replace(method, settle=0.5)
     for share in (-0.1, 1.0):
         with pytest.raises(InputError, match=f"settle {share}: allowed: from 0 to less than 1"):
             replace(PROFILE, settle=share)
@@ -390,21 +391,34 @@ def test_a_critic_that_only_explores_counts_in_the_budget(images, generator, dis
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_a_pass_takes_no_more_than_its_budget():
-    """Peak memory of a process at 64 x 64 pixels, where 256 rows would take far more."""
-    program = """
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ("64, 3, 64, (64, 64, 64, 32, 32)", 'replace(METHODS["l2"], stages=((1, 2),))'),
+        # Here an image's own weights take far more than what they draw.
+        (
+            "16, 3, 64, (256, 256, 128)",
+            'replace(METHODS["r-rgi"], critic_weight=0, stages=((1, 1),), weights_iterations=2)',
+        ),
+    ],
+)
+def test_a_pass_takes_no_more_than_its_budget(kind, method):
+    """Peak memory of a process, where 256 rows would take far more."""
+    program = f"""
 import resource, sys, torch
 from dataclasses import replace
 from rgi.inversion import METHODS, invert
 from rgi.models import Architecture, Generator
 torch.set_num_threads(1)
-generator = Generator(Architecture(64, 3, 64, (64, 64, 64, 32, 32)))
-images = torch.zeros(256, 3, 64, 64)
+generator = Generator(Architecture({kind}))
+side = generator.resolution
+images = torch.zeros(256, 3, side, side)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-method = replace(METHODS["l2"], stages=((1, 2),), pool=0, batch=256)
-invert(images[:1], generator, replace(method, batch=1))
+method = replace({method}, pool=0, batch=256)
+lam = 0.1 if method.has_lambda else None
+invert(images[:1], generator, replace(method, batch=1), lam)
 before = peak()
-invert(images, generator, method, memory=400 * 10**6)
+invert(images, generator, method, lam, memory=400 * 10**6)
 print(peak() - before)
 """
     done = subprocess.run(

@@ -49,12 +49,13 @@ def corrupted(networks):
 def short(name):
     """Every kind of step, several times."""
     method = METHODS[name]
-    stages = ((4, 14), (2, 12)) if method.profile else ((2, 24),)
+    stages = ((4, 14), (2, 36)) if method.profile else ((2, 24),)
     tuning = 3 if method.learns_weights else 0
     rounds = short_rounds(method, 12)
     escapes = ((12, 10), (10, 14)) if method.escapes else ()
     steps = {"stages": stages, "escapes": escapes, "rounds": rounds, "weights_iterations": tuning}
-    return replace(method, pool=24, batch=8, **steps)
+    settle = {"settle": 0.7} if method.settle else {}
+    return replace(method, pool=24, batch=8, **steps, **settle)
 
 
 def grid(method, corrupted, networks, checkpoint=None, **changes):
@@ -93,7 +94,7 @@ class StopAt(StopRequest):
 def test_an_inversion_stopped_after_every_step_finds_the_same_to_the_last_bit(
     name, corrupted, networks, tmp_path
 ):
-    method = short(name)
+    method = replace(short(name), tolerance=0.0)  # every step can then be counted
     stops = 0
     while True:
         checkpoint = Checkpoint(tmp_path / "kept.pt", stop=StopAt(1))
@@ -106,11 +107,14 @@ def test_an_inversion_stopped_after_every_step_finds_the_same_to_the_last_bit(
     rows = 5 * (2 if method.has_lambda else 1)
     batches = -(-rows // 8)
     pool = 3
-    chunks = sum(-(-starts * rows // 8) * -(-steps // 10) for starts, steps in method.stages[-1:])
+    explored, settling = 5 if method.explore_lam else rows, method.settling_passes
+    *before, (starts, steps) = [(1, 0), *method.stages]
+    searches = [(explored * many, each) for many, each in before]
+    searches += [(explored * starts, each) for pair in method.escapes for each in pair]
+    searches += [(explored * starts, settling), (rows * starts, steps - settling)]
+    chunks = sum(-(-count // 8) * -(-each // 10) for count, each in searches)
     rounds = 2 * len(method.rounds)
-    explored = 5 if method.explore_lam else rows
-    chunks += sum(-(-explored // 8) * 2 for _ in method.escapes)
-    assert stops >= pool + chunks + batches * (1 + rounds + method.weights_iterations)
+    assert stops == pool + chunks + batches * (1 + rounds + method.weights_iterations)
     assert_same(found, grid(method, corrupted, networks))
 
 

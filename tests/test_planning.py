@@ -123,6 +123,18 @@ def test_planned_operations_are_those_that_are_done(name):
         assert planned[0] - planned[1] == pytest.approx(done, rel=1e-9)
 
 
+@pytest.mark.parametrize("change", [{"stages": ((3, 4), (1, 10))}, {"settle": 0.0}])
+def test_the_explorations_critic_is_planned_for_the_exploration_alone(change):
+    """Settling is the last stage's, which has none: it costs as much as what follows it."""
+    stages = {"stages": ((3, 2), (1, 10)), "escapes": (), "settle": 0.5}
+    method = replace(METHODS["rgi-profile"], pool=0, batch=1, tolerance=0.0, **stages)
+    done, planned = [], []
+    for which in (method, replace(method, **change)):
+        done.append(operations(partial(invert, which, 1, 1)))
+        planned.append(sum(part.gflop for part in inversion_work(which, SMALL, 1, 1)))
+    assert planned[1] - planned[0] == pytest.approx(done[1] - done[0], rel=1e-9, abs=1e-9)
+
+
 def test_planned_training_is_what_a_training_computes(tmp_path):
     """A training as a whole, in steps of one group of images."""
     settings = TrainingSettings(images_stable=16, images_fade=16, batch=4)

@@ -215,7 +215,7 @@ def _solve(
     lanes = problem.rows(lane, lam)
     if problem.method.explore_lam:
         found = explore(problem.exploring(), generator, render, index, seed, batch, progress)
-        if problem.method.settling:
+        if problem.method.settling_passes:
             found = settle(problem, render, found, batch, progress)
         found = found.of(lane)
     else:

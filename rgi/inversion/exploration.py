@@ -1,4 +1,4 @@
-"""All before the last stage: starts, their halving, escapes, the area of the mask, settling.
+"""All that a grid may share: starts, their halving, escapes, the area of the mask, settling.
 
 Where it has a lambda of its own, it is done once for a whole grid.
 """
@@ -95,7 +95,7 @@ def settle(
         batch: rows in one pass.
         progress: keeps what is reached.
     """
-    ((kept, steps),), shared = found.stages, problem.method.settling
+    ((kept, steps),), shared = found.stages, problem.method.settling_passes
     there, part = problem.settling(found.given), progress.part("settling")
     latents, known = found.latents, found.known
     settled = search(there, render, latents, ((kept, shared),), batch, kept, part, known)

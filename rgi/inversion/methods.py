@@ -100,8 +100,8 @@ class Method:
         return self.finds_mask
 
     @property
-    def settling(self) -> int:
-        """Passes of the last stage that are taken before lambdas part."""
+    def settling_passes(self) -> int:
+        """Passes of the last stage that are taken before lambdas part, rounded down."""
         return int(self.settle * self.stages[-1][1])
 
     @property
@@ -203,8 +203,8 @@ def _contradiction_of_solver(method: Method) -> str | None:
         return "explore_critic_weight needs explore_lam"
     if not 0 <= method.settle < 1:
         return f"settle {method.settle}: allowed: from 0 to less than 1"
-    if method.settle and not method.explore_lam:
-        return "settle needs explore_lam"
+    if method.settle and not (method.explore_lam and method.profile):
+        return "settle needs explore_lam, and a mask that is eliminated; set settle: 0"
     if method.tolerance and method.solver == "adam":
         return "tolerance needs solver lbfgs or projected-adam; Adam's objective may rise"
     if method.sphere and method.solver != "projected-adam":

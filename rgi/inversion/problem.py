@@ -57,8 +57,11 @@ class Problem:
     def exploring(self) -> Self:
         """The problem of all before the last stage, where lambda and the critic's weight differ."""
         method = self.method
-        judging = replace(method, critic_weight=method.explore_critic_weight)
-        return replace(self.settling(self.given), method=judging)
+        return replace(
+            self,
+            method=replace(method, critic_weight=method.explore_critic_weight),
+            lam=torch.full_like(self.lam, method.explore_lam),
+        )
 
     def settling(self, given: Tensor) -> Self:
         """The last stage's problem at the exploration's lambda, with the area found, N x H x W."""

@@ -1,5 +1,6 @@
 """Generator weights of an image's own (R-RGI, RGI eq. 4; DGP)."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from rgi.inversion.progress import UNKEPT_PART, Part, State
 from rgi.models import Generator
 from rgi.models.stacked import Stacked, stacked
 
+VECTOR = 16  # numbers in the CPU's longest vector
+
 
 def fine_tune(
     problem: Problem, generator: Generator, rows: AdamRows, part: Part = UNKEPT_PART
@@ -25,7 +28,7 @@ def fine_tune(
     """
     saved = part.take()  # once: where memory then runs out, fewer rows begin anew
     render = stacked(generator, len(rows.latent))
-    tuning = Tuning(rows, Adam(_groups(render), fused=True))
+    tuning = Tuning(rows, Adam(_groups(render)))
     if saved is not None:
         tuning.load_state(saved)
         saved = None  # a second copy of all weights
@@ -73,14 +76,20 @@ class Tuning:
 
 
 def _groups(render: Stacked) -> list[dict[str, Any]]:
-    """Weights by the constant c that scales them: Adam moves them as it would the unscaled ones.
+    """All weights by how Adam moves them, each as it would unscaled.
 
-    Moments of the scaled ones' gradients are smaller by c, so the same step times c is
-    c rate m / (sqrt(v) + epsilon / c).
+    Of c w instead of w the gradient is g / c, so the first moment m is divided by c, the second one
+    v by c^2: c rate m / (sqrt(v) + epsilon / c) is c times the step of w.
     """
-    scaled = [(layer.constant, [layer.weight]) for layer in render.layers]
-    every = [*scaled, (1.0, [layer.bias for layer in render.layers])]
-    return [{"params": some, "scale": c, "eps": EPSILON / c} for c, some in every]
+    groups: dict[tuple[float, bool], list[Tensor]] = defaultdict(list)
+    for layer in render.layers:
+        for scale, stack in ((layer.constant, layer.weight), (1.0, layer.bias)):
+            # The fused step rounds the rest of a vector otherwise: it must be no row's.
+            groups[scale, stack[0].numel() % VECTOR == 0].append(stack)
+    return [
+        {"params": stacks, "scale": scale, "eps": EPSILON / scale, "fused": fused}
+        for (scale, fused), stacks in groups.items()
+    ]
 
 
 def _learn(problem: Problem, render: Stacked, tuning: Tuning) -> None:

@@ -31,8 +31,9 @@ class StackedLayer:
         weight = layer.weight.detach() * layer.constant
         # A stacked product would round a row by its place for some latent sizes.
         kernel = weight if weight.ndim == 4 else weight[..., None, None]
+        # Not cloned: a copy with the strides of channels last is not what fused Adam takes it for.
         weight, bias = (
-            tensor.expand(count, *tensor.shape).clone().requires_grad_()
+            tensor.repeat(count, *[1] * tensor.ndim).requires_grad_()
             for tensor in (kernel, layer.bias.detach())
         )
         return cls(weight, bias, layer.constant)

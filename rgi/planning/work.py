@@ -106,8 +106,8 @@ def _searches(method: Method, images: int, lambdas: int) -> Iterator[tuple[int, 
         yield first[0] * starts, before, first[1]
     for held, free in method.escapes:
         yield first[0] * kept, held + free, first[1]
-    yield images * kept, method.settling, method
-    yield images * lambdas * kept, steps - method.settling, method
+    yield images * kept, method.settling_passes, method
+    yield images * lambdas * kept, steps - method.settling_passes, method
 
 
 def _filled(rows: int, batch: int) -> int:
