@@ -84,8 +84,9 @@ def _groups(render: Stacked) -> list[dict[str, Any]]:
     groups: dict[tuple[float, bool], list[Tensor]] = defaultdict(list)
     for layer in render.layers:
         for scale, stack in ((layer.constant, layer.weight), (1.0, layer.bias)):
-            # The fused step rounds the rest of a vector otherwise: it must be no row's.
-            groups[scale, stack[0].numel() % VECTOR == 0].append(stack)
+            # On the CPU it rounds the rest of a vector otherwise, which must be no row's.
+            fused = stack.is_cuda or stack[0].numel() % VECTOR == 0
+            groups[scale, fused].append(stack)
     return [
         {"params": stacks, "scale": scale, "eps": EPSILON / scale, "fused": fused}
         for (scale, fused), stacks in groups.items()
