@@ -154,13 +154,22 @@ def test_settling_is_the_last_stage_with_the_explorations_lambda(generator, disc
     held = area(found_mask(exploring, render, explored.rows.latent[:, None], batch))
     assert held.any()
     rows, passes = explored.rows, explored.passes
-    for lam, steps in ((0.5, 12), (0.02, 28)):
-        problem = replace(stated(images, method, lam, critic), given=held)
+    for lam, steps, tolerance in ((0.5, 12, 0.0), (0.02, 28, 0.02)):
+        last = replace(method, tolerance=tolerance)
+        problem = replace(stated(images, last, lam, critic), given=held)
         there, stages = rows.latent[:, None], ((1, steps),)
         reached = descent.search(problem, render, there, stages, batch, known=rows)
         rows, passes = reached.rows, passes + reached.passes
     assert torch.equal(found.latent, rows.latent)
     assert torch.equal(found.passes, passes)
+
+
+def test_settling_takes_all_its_passes_and_only_what_follows_stops_early(images, generator):
+    stages = (*STAGES[:-1], (1, 100))
+    method = replace(PROFILE, stages=stages, settle=0.5, tolerance=1.0)
+    found = invert(images, generator, method, 0.02)
+    # With this tolerance a search stops as soon as two looks can be compared.
+    assert (found.passes == 6 * 4 + 2 * 10 + 50 + 20).all()
 
 
 def test_settling_needs_a_lambda_to_settle_at_and_a_mask_that_is_eliminated():

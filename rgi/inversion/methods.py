@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from rgi.errors import InputError
 
 # Raise it by hand with every change that makes the same settings find something else.
-INVERSION_VERSION = 6
+INVERSION_VERSION = 7
 
 
 @dataclass(frozen=True)
@@ -253,13 +253,13 @@ _PROFILE = Method(
     profile=True,
     pool=4096,
     solver="lbfgs",
-    stages=((12, 8), (3, 20), (1, 644)),
+    stages=((12, 8), (3, 20), (1, 944)),
     escapes=((40, 60), (40, 60)),
     area_masked=True,
     explore_lam=0.05,
     explore_critic_weight=0.3,
     settle=0.33,
-    tolerance=0.0015,
+    tolerance=0.0005,
 )
 
 # Known operators: a descent as in ILO, whose lowest point counts. A latent's length says nothing to
