@@ -648,7 +648,7 @@ def test_levels_of_the_solvers_are_those_of_the_simulation_for_every_data_set(co
     assert experiment.table("solver")["lines"] == list(SOLVER["lines"].items())
     assert ("brick", "simulation_0", "rgi") in experiment.rows("solver")
     assert experiment.images("brick", "simulation_0") == images
-    assert experiment.settings("simulation_0", "rgi")["stages"] == [[4, 250]]
+    assert experiment.settings("simulation_0", "rgi")["stages"] == [[4, 325]]
     assert experiment.settings("block", "rgi")["stages"] == [[1, 240]]
 
 

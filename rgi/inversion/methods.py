@@ -60,7 +60,8 @@ class Method:
     # In the last stage and after it the area of the mask found so far costs nothing: M is 1 there,
     # also where corrupted pixels happen to fit (rgi.inversion.areas).
     area_masked: bool = False
-    # First part of the last stage's passes that have explore_lam, so that a grid shares them, too.
+    # First part of the last stage's passes that have explore_lam, so that a grid shares them, too;
+    # no tolerance ends them.
     settle: float = 0.0
     # L-BFGS and projected Adam stop, and a round gives way to the next, where 10 passes lower the
     # objective by no more than this part of what clean pixels cost (Problem.misfit); 0: never.

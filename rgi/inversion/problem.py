@@ -66,7 +66,8 @@ class Problem:
     def settling(self, given: Tensor) -> Self:
         """The last stage's problem at the exploration's lambda, with the area found, N x H x W.
 
-        No early stop: from another point than here a lambda may come to another minimum.
+        Never stops early: lambdas part where it ends, and from elsewhere one may come to another
+        minimum.
         """
         lam = torch.full_like(self.lam, self.method.explore_lam)
         return replace(self, method=replace(self.method, tolerance=0.0), lam=lam, given=given)
